@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make help` lists the targets. Everything built lands in .lab/, which git ignores.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+LAB      ?= lab
+# One way to build for programs, images and tests, so that nothing is compiled twice.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath -buildvcs=false
+# The linter's cache remembers paths, so each checkout has its own.
+export GOLANGCI_LINT_CACHE := $(CURDIR)/.lab/cache/golangci-lint
+
+TOPOLOGY ?= kind-configs/demo
+BIN      := $(CURDIR)/.lab/bin
+export PATH := $(BIN):$(PATH)
+
+VERSION := $(shell git describe --tags --always 2>/dev/null || echo dev)
+COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+VERSIONED := -X github.com/isthmesh/isthmesh/api/version.Version=$(VERSION) -X github.com/isthmesh/isthmesh/api/version.Commit=$(COMMIT)
+LDFLAGS   := -s -w $(VERSIONED)
+
+GOLANGCI_LINT  := v2.12.2
+CONTROLLER_GEN := v0.21.0
+HELM           := v4.2.4
+
+# step prints what a command does and how long it took: $(call step,what,command)
+define step
+@printf '==> %s\n' "$(1)"; s=$$SECONDS; $(2); printf '    %s: %ss\n' "$(1)" "$$((SECONDS-s))"
+endef
+
+.PHONY: help
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: prepare images ## Hub, east and west from nothing, and 1,000 calls from west to east (LAB=kind uses kind).
+	@test/demo/demo.sh --provider $(LAB)
+
+.PHONY: demo-down
+demo-down: lab-down ## Remove what demo made.
+
+.PHONY: test
+test: ## All that a change must pass: lint, unit tests, real Envoy, real clusters.
+	@s=$$SECONDS; $(MAKE) --no-print-directory prepare lint unit images end-to-end; printf '==> all tests: %ss\n' "$$((SECONDS-s))"
+
+.PHONY: unit
+unit: prepare ## Tests without clusters: pure ones, in-process gRPC, real Envoy, a real API server.
+	$(call step,unit tests,go test ./...)
+	$(call step,unit tests of the lab,cd test/lab && go test ./...)
+
+.PHONY: end-to-end
+end-to-end: prepare images $(BIN)/helm ## The lab's own test, the demo, then the tests on its clusters, then down again.
+	@trap '$(BIN)/lab down --provider $(LAB) >/dev/null' EXIT; \
+	$(BIN)/lab selftest; \
+	test/demo/demo.sh --provider $(LAB); \
+	printf '==> end-to-end tests\n'; s=$$SECONDS; \
+	go test -tags e2e -count=1 -timeout 40m -v ./test/e2e/...; printf '    end-to-end tests: %ss\n' "$$((SECONDS-s))"; \
+	trap - EXIT; $(BIN)/lab down --provider $(LAB); $(BIN)/lab leftovers
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint generate ## Vet, format and import direction.
+	$(call step,lint,$(BIN)/golangci-lint run --allow-parallel-runners ./...)
+
+.PHONY: generate
+generate: ## Deep copies, our CRDs, and the CRDs of others out of the modules that go.mod pins.
+	$(call step,generate,go run ./charts/crds)
+
+.PHONY: generate-api
+generate-api: ## Rewrite the committed generated code (needs protoc and its Go plugins).
+	$(call step,controller-gen,go run sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN) object paths=./api/v1alpha1)
+	$(call step,CRDs,go run sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN) crd paths=./api/v1alpha1 output:crd:dir=config/crd/bases && cp config/crd/bases/*.yaml charts/hub/crds/)
+	$(call step,protobuf,protoc -I api/federation --go_out=. --go_opt=module=github.com/isthmesh/isthmesh --go-grpc_out=. --go-grpc_opt=module=github.com/isthmesh/isthmesh federation.proto)
+
+.PHONY: prepare
+prepare: $(BIN)/lab cli ## Install and build what the other targets need: packages, Kubernetes, Envoy, CoreDNS.
+	$(call step,lab components,$(BIN)/lab build)
+
+.PHONY: cli
+cli: generate
+	$(call step,command line,go build -ldflags '$(LDFLAGS)' -o $(BIN)/isthmesh ./cmd/isthmesh)
+
+.PHONY: $(BIN)/lab
+$(BIN)/lab:
+	$(call step,lab command,cd test/lab && go build -o $(BIN)/lab ./cmd/lab)
+
+$(BIN)/helm:
+	$(call step,helm,GOBIN=$(BIN) go install helm.sh/helm/v4/cmd/helm@$(HELM))
+
+$(BIN)/golangci-lint:
+	$(call step,golangci-lint,GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT))
+
+.PHONY: images
+images: $(BIN)/lab generate ## OCI images without Docker in .lab/images (PUSH=registry pushes them).
+	$(call step,images,$(BIN)/lab images --ldflags '$(VERSIONED)' $(if $(PUSH),--push $(PUSH)))
+
+.PHONY: lab-up
+lab-up: prepare images ## Real clusters of TOPOLOGY (kind-configs/demo), kubeconfigs in .lab/.
+	@$(BIN)/lab up --provider $(LAB) --topology $(TOPOLOGY)
+
+.PHONY: lab-down
+lab-down: $(BIN)/lab ## Remove the clusters and all they left.
+	@$(BIN)/lab down --provider $(LAB)
+
+.PHONY: bench
+bench: ## The benchmarks that the documents quote.
+	$(call step,fan-out,go test -run '^$$' -bench Fanout -benchtime 1x ./controlplane/xds)

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/go-logr/logr"
+
+	"github.com/isthmesh/isthmesh/controlplane/informers"
+	"github.com/isthmesh/isthmesh/controlplane/ingest"
+	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/snapshot"
+	"github.com/isthmesh/isthmesh/controlplane/xds"
+	"github.com/isthmesh/isthmesh/federation/member"
+)
+
+// pipeline is the loop: objects and imports → mesh → snapshot → proxies, and
+// mesh → exports → hub. An event only says that something changed; then all is
+// built again, sharing what didn't.
+type pipeline struct {
+	settings model.Settings
+	objects  *informers.Set
+	xds      *xds.Server
+	ready    *readiness
+
+	client  atomic.Pointer[member.Client] // nil without a federation
+	imports atomic.Pointer[model.Imports] // nil: never synced, which is not empty
+	wake    chan struct{}
+	last    atomic.Pointer[built] // for /debug and statuses
+	tell    []chan<- struct{}     // told when statuses may have something to write; set before run
+}
+
+// built is a mesh and the imports that it was made of.
+type built struct {
+	mesh    *model.Mesh
+	imports *model.Imports
+}
+
+func newPipeline(settings model.Settings, objects *informers.Set, x *xds.Server, ready *readiness) *pipeline {
+	return &pipeline{settings: settings, objects: objects, xds: x, ready: ready, wake: make(chan struct{}, 1)}
+}
+
+// federate gives the pipeline a stream to the hub, and that the last exports.
+func (p *pipeline) federate(c *member.Client) {
+	p.client.Store(c)
+	if last := p.last.Load(); last != nil {
+		c.SetExports(member.Export(last.mesh))
+	}
+}
+
+// onRefused hears that the hub refuses other exports than before.
+func (p *pipeline) onRefused([]member.Refusal) { p.news() }
+
+// onImports takes what other members export, as the hub tells or as it was kept.
+func (p *pipeline) onImports(i *model.Imports) {
+	p.imports.Store(i)
+	select {
+	case p.wake <- struct{}{}:
+	default: // a build is due anyway and will see it
+	}
+}
+
+func (p *pipeline) run(ctx context.Context) error {
+	log := logr.FromContextOrDiscard(ctx).WithName("pipeline")
+	p.ready.wait("informers", "reading the cluster")
+	if err := p.objects.WaitSynced(ctx); err != nil {
+		return err
+	}
+	p.ready.done("informers")
+	var result *ingest.Result
+	var shown *snapshot.Snapshot
+	known := map[model.Problem]bool{}
+	for {
+		in := p.objects.Objects()
+		in.Settings, in.Imports = p.settings, p.imports.Load()
+		result = ingest.Build(in, result)
+		shown = snapshot.Build(result.Mesh, shown)
+		p.last.Store(&built{result.Mesh, in.Imports})
+		p.xds.Push(shown)
+		if c := p.client.Load(); c != nil {
+			c.SetExports(member.Export(result.Mesh))
+		}
+		known = logProblems(log, append(shown.Problems(), result.Mesh.Problems...), known)
+		p.news()
+		p.ready.done("first push")
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.objects.Changes():
+		case <-p.wake:
+		}
+	}
+}
+
+// news tells those who write statuses that there may be something to write.
+func (p *pipeline) news() {
+	for _, c := range p.tell {
+		select {
+		case c <- struct{}{}:
+		default: // it has yet to look, and will see this too
+		}
+	}
+}
+
+// logProblems logs what is new, and returns what is known now.
+func logProblems(log logr.Logger, problems []model.Problem, known map[model.Problem]bool) map[model.Problem]bool {
+	now := make(map[model.Problem]bool, len(problems))
+	for _, p := range problems {
+		now[p] = true
+		if !known[p] {
+			log.Info("object can't be used as it is", "kind", p.Kind, "namespace", p.Namespace, "name", p.Name,
+				"field", p.Field, "reason", p.Reason, "message", p.Message)
+		}
+	}
+	return now
+}
+
+// namespaceLabels are the labels of a namespace; nil when it isn't known.
+func (p *pipeline) namespaceLabels(name string) map[string]string {
+	for _, n := range p.objects.Objects().Namespaces {
+		if n.Name == name {
+			return n.Labels
+		}
+	}
+	return nil
+}

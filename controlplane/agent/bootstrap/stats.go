@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bootstrap
+
+import (
+	"slices"
+
+	metricsv3 "github.com/envoyproxy/go-control-plane/envoy/config/metrics/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// What is always kept: the mesh's own metrics and what readiness, draining and
+// the control plane's view of the proxy need. Every other statistic costs
+// memory for each cluster and listener, and must be asked for.
+var (
+	keptPrefixes = []string{"cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "istio", "component", "wasm"}
+	keptSuffixes = []string{"rbac.allowed", "rbac.denied", "shadow_allowed", "shadow_denied", "downstream_cx_active", "downstream_cx_total", "ssl.handshake"}
+	keptRegexps  = []string{`vhost\..*\.route\..*`}
+)
+
+// tags take what is in the names of statistics out of them, as the labels that
+// Istio's users know. The names of clusters and listeners have dots in them, so
+// a name ends where one of the words begins that Envoy's statistics begin with.
+var tags = []struct{ name, regex string }{
+	{"cluster_name", `^cluster\.((.+?)\.)(?:assignment_|bind_|circuit_breakers|client_ssl|default\.|external\.|http[123]\.|internal\.|lb_|max_host|membership_|original_dst|outlier_|priority|retry|ssl\.|update_|upstream_|version|warming)`},
+	{"http_conn_manager_prefix", `^http\.((.+?)\.)(?:downstream_|no_|passthrough_|rbac|rq_|rs_|tracing)`},
+	{"listener_address", `^listener\.((.+?)\.)(?:connections_|downstream_|extension_|http\.|no_filter|ssl\.|worker_)`},
+	{"tcp_prefix", `^tcp\.((.+?)\.)(?:downstream_|early_|idle_|max_|on_demand|rbac|upstream_)`},
+	{"response_code", `_rq(_(\d{3}))$`},
+	{"response_code_class", `_rq(_(\dxx))$`},
+}
+
+func stats(also Stats) *metricsv3.StatsConfig {
+	var patterns []*matcherv3.StringMatcher
+	for _, p := range merged(keptPrefixes, also.Prefixes) {
+		patterns = append(patterns, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: p}})
+	}
+	for _, p := range merged(keptSuffixes, also.Suffixes) {
+		patterns = append(patterns, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Suffix{Suffix: p}})
+	}
+	for _, p := range merged(keptRegexps, also.Regexps) {
+		patterns = append(patterns, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: p}}})
+	}
+	config := &metricsv3.StatsConfig{
+		UseAllDefaultTags: wrapperspb.Bool(false),
+		StatsMatcher: &metricsv3.StatsMatcher{StatsMatcher: &metricsv3.StatsMatcher_InclusionList{
+			InclusionList: &matcherv3.ListStringMatcher{Patterns: patterns},
+		}},
+	}
+	for _, t := range tags {
+		config.StatsTags = append(config.StatsTags, &metricsv3.TagSpecifier{TagName: t.name, TagValue: &metricsv3.TagSpecifier_Regex{Regex: t.regex}})
+	}
+	return config
+}
+
+func merged(kept, also []string) []string {
+	out := slices.Clone(kept)
+	for _, s := range also {
+		if s != "" && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/isthmesh/isthmesh/controlplane/agent/metrics"
+)
+
+type envoy struct {
+	page string
+	err  error
+}
+
+func (e envoy) Prometheus(context.Context) (io.ReadCloser, error) {
+	return io.NopCloser(strings.NewReader(e.page)), e.err
+}
+
+const envoyPage = `# TYPE envoy_istio_requests_total counter
+envoy_istio_requests_total{response_code="200",note="envoy_istio_"} 3
+# HELP envoy_istio_requests_total requests
+# TYPE envoy_server_live gauge
+envoy_server_live{} 1
+# TYPE envoy_istio_request_bytes histogram
+envoy_istio_request_bytes_bucket{le="0.5"} 0`
+
+func page(t *testing.T, e envoy, application http.HandlerFunc) string {
+	t.Helper()
+	var source *metrics.Source
+	if application != nil {
+		server := httptest.NewServer(application)
+		t.Cleanup(server.Close)
+		source = &metrics.Source{Scheme: "http", Path: "/metrics", Port: strconv.Itoa(int(netip.MustParseAddrPort(server.Listener.Addr().String()).Port()))}
+	}
+	p, _ := metrics.New(e, source)
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodGet, "/stats/prometheus", nil)
+	r.Header.Set("Accept", "application/openmetrics-text")
+	// Twice: the first shows what failed on the second.
+	p.ServeHTTP(httptest.NewRecorder(), r)
+	p.ServeHTTP(w, r)
+	if w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain; version=0.0.4") {
+		t.Errorf("%d %s", w.Code, w.Header())
+	}
+	return w.Body.String()
+}
+
+func TestPage(t *testing.T) {
+	got := page(t, envoy{page: envoyPage}, func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.Header.Get("Accept"), "text/plain") {
+			t.Errorf("asks the application for %s", r.Header.Get("Accept"))
+		}
+		_, _ = io.WriteString(w, "orders_total 3\n")
+	})
+	for _, want := range []string{
+		"\nistio_requests_total{response_code=\"200\",note=\"envoy_istio_\"} 3\n", "# TYPE istio_requests_total counter\n",
+		"# HELP istio_requests_total requests\n", "\nenvoy_server_live{} 1\n", "\nistio_request_bytes_bucket{le=\"0.5\"} 0\norders_total 3\n",
+		"\nistio_agent_go_goroutines ",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q on the page:\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "\nenvoy_istio_") {
+		t.Error("a metric of the mesh has the prefix still")
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	if _, err := parser.TextToMetricFamilies(strings.NewReader(got)); err != nil {
+		t.Errorf("Prometheus cannot read the page: %v", err)
+	}
+}
+
+func TestPageWithoutParts(t *testing.T) {
+	broken := func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "broken", http.StatusInternalServerError) }
+	moved := func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+	}
+	cases := map[string]struct {
+		envoy       envoy
+		application http.HandlerFunc
+		want        string
+	}{
+		"NoEnvoy":          {envoy{err: errors.New("not there")}, nil, `istio_agent_scrape_failures_total{type="envoy"} 1`},
+		"ApplicationFails": {envoy{page: envoyPage}, broken, `istio_agent_scrape_failures_total{type="application"} 1`},
+		"ApplicationMoved": {envoy{page: envoyPage}, moved, `istio_agent_scrape_failures_total{type="application"} 1`},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got := page(t, c.envoy, c.application)
+			if !strings.Contains(got, c.want) || strings.Contains(got, "broken") {
+				t.Errorf("no %q on the page:\n%s", c.want, got)
+			}
+		})
+	}
+}
+
+func TestLongLines(t *testing.T) {
+	long := `envoy_istio_requests_total{path="` + strings.Repeat("envoy_istio_", 20000) + `"} 1`
+	got := page(t, envoy{page: "# TYPE envoy_istio_requests_total counter\n" + long + "\nenvoy_istio_requests_total{} 2\n"}, nil)
+	if !strings.Contains(got, "\n"+strings.TrimPrefix(long, "envoy_")+"\nistio_requests_total{} 2\n") {
+		t.Error("a long line is not the same but for its beginning")
+	}
+}
+
+func TestParseSource(t *testing.T) {
+	cases := map[string]struct{ in, want, err string }{
+		"None":       {"", "", ""},
+		"NotWanted":  {`{"scrape":"false","port":"80"}`, "", ""},
+		"NoPort":     {`{"scrape":"true"}`, "", ""},
+		"Defaults":   {`{"port":"80"}`, "http 80 /metrics", ""},
+		"Everything": {`{"port":"8443","scheme":"https","path":"stats"}`, "https 8443 /stats", ""},
+		"BadPort":    {`{"port":"http"}`, "", `"http" is not a port number`},
+		"Itself":     {`{"port":"15020"}`, "", "agent's own port"},
+		"BadScheme":  {`{"port":"80","scheme":"file"}`, "", "neither http nor https"},
+		"NotJSON":    {`x`, "", "invalid character"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s, err := metrics.ParseSource([]byte(c.in), 15020)
+			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+				t.Fatalf("error %v, want %q", err, c.err)
+			}
+			got := ""
+			if s != nil {
+				got = s.Scheme + " " + s.Port + " " + s.Path
+			}
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package envoy
+
+import (
+	"time"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
+	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
+	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/isthmesh/isthmesh/controlplane/model"
+)
+
+// TCPFilter names the TCP proxy.
+const TCPFilter = "envoy.filters.network.tcp_proxy"
+
+// SniffTimeout is how long an inspector waits for the first bytes of a
+// connection. A server that speaks first on a port whose protocol is not
+// declared answers after it, rather than never.
+const SniffTimeout = 5 * time.Second
+
+// HTTPSniffed are the application protocols that the HTTP inspector tells.
+var HTTPSniffed = []string{"http/1.0", "http/1.1", "h2c"}
+
+// TCPProxy sends a connection to one cluster; its caller adds what differs.
+func TCPProxy(s *model.Settings, cluster string) *tcpproxyv3.TcpProxy {
+	return &tcpproxyv3.TcpProxy{
+		StatPrefix:       cluster,
+		ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: cluster},
+		AccessLog:        AccessLog(s),
+	}
+}
+
+// TCPProxyFilter wraps a TCP proxy as a network filter.
+func TCPProxyFilter(p *tcpproxyv3.TcpProxy) *listenerv3.Filter {
+	return &listenerv3.Filter{Name: TCPFilter, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: Any(p)}}
+}
+
+// OriginalDst restores the address that the client meant before redirection.
+func OriginalDst() *listenerv3.ListenerFilter {
+	return &listenerv3.ListenerFilter{
+		Name:       "envoy.filters.listener.original_dst",
+		ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: Any(&originaldstv3.OriginalDst{})},
+	}
+}
+
+// TLSInspector tells TLS, its server name and its application protocols.
+func TLSInspector() *listenerv3.ListenerFilter {
+	return &listenerv3.ListenerFilter{
+		Name:       "envoy.filters.listener.tls_inspector",
+		ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: Any(&tlsinspectorv3.TlsInspector{})},
+	}
+}
+
+// HTTPInspector tells plain HTTP from other protocols.
+func HTTPInspector() *listenerv3.ListenerFilter {
+	return &listenerv3.ListenerFilter{
+		Name:       "envoy.filters.listener.http_inspector",
+		ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: Any(&httpinspectorv3.HttpInspector{})},
+	}
+}
+
+// Sniff makes a listener wait for its inspectors, and go on without their
+// verdict when nothing comes.
+func Sniff(l *listenerv3.Listener) {
+	l.ListenerFiltersTimeout = durationpb.New(SniffTimeout)
+	l.ContinueOnListenerFiltersTimeout = true
+}

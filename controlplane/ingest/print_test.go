@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ingest_test
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/isthmesh/isthmesh/controlplane/model"
+)
+
+// printMesh writes a mesh as lines: services with their ports and endpoints,
+// workloads with their inbound ports, problems. Settings that every scenario
+// has are left out.
+func printMesh(m *model.Mesh) string {
+	var b strings.Builder
+	printSettings(&b, m.Settings)
+	for _, s := range m.Services {
+		printService(&b, s)
+	}
+	for _, w := range m.Workloads {
+		printWorkload(&b, w)
+	}
+	for _, p := range m.Problems {
+		name := p.Name
+		if p.Namespace != "" {
+			name = p.Namespace + "/" + name
+		}
+		fmt.Fprintf(&b, "problem %s %s %s: %s\n  %s\n", p.Kind, name, p.Field, p.Reason, p.Message)
+	}
+	return b.String()
+}
+
+// words joins what is there.
+func words(all ...string) string {
+	var kept []string
+	for _, w := range all {
+		if w != "" {
+			kept = append(kept, w)
+		}
+	}
+	return strings.Join(kept, " ")
+}
+
+func flag2(name string, on bool) string {
+	if on {
+		return name
+	}
+	return ""
+}
+
+func named[T ~string](name string, value T) string {
+	if value == "" {
+		return ""
+	}
+	return name + "=" + string(value)
+}
+
+func list[T any](name string, all []T) string {
+	if len(all) == 0 {
+		return ""
+	}
+	return name + "=" + strings.Trim(strings.ReplaceAll(fmt.Sprint(all), " ", ","), "[]")
+}
+
+func locality(l model.Locality) string {
+	return named("at", strings.TrimRight(l.Region+"/"+l.Zone+"/"+l.SubZone, "/"))
+}
+
+func printSettings(b *strings.Builder, s *model.Settings) {
+	timeout := ""
+	if s.ConnectTimeoutMillis != 10_000 {
+		timeout = fmt.Sprintf("connect-timeout=%dms", s.ConnectTimeoutMillis)
+	}
+	fmt.Fprintln(b, words("mesh", named("cluster", s.Cluster), named("network", s.Network),
+		named("trust-domain", s.TrustDomain), list("aliases", s.TrustDomainAliases), named("root", s.RootNamespace),
+		locality(s.Locality), flag2("registry-only", s.OutboundRegistryOnly), flag2("no-auto-mtls", !s.AutoMTLS),
+		named("access-log", s.AccessLogPath), named("format", s.AccessLogFormat), timeout))
+}
+
+func printService(b *strings.Builder, s model.ServiceState) {
+	v := s.Service
+	kind := [...]string{"ClusterIP", "Headless", "ExternalName"}[v.Kind]
+	fmt.Fprintln(b, words("service", string(v.Hostname), kind, list("vip", v.Addresses), named("to", v.ExternalName),
+		flag2("local", v.Local), flag2("exported", v.Exported), flag2("imported", v.Imported), flag2("prefer-close", v.PreferClose),
+		list("alias", v.Aliases)))
+	if v.ExportedUnix != 0 {
+		fmt.Fprintf(b, "  exported-at %d\n", v.ExportedUnix)
+	}
+	for _, id := range v.Identities {
+		fmt.Fprintf(b, "  identity %s\n", id)
+	}
+	for i, p := range v.Ports {
+		fmt.Fprintln(b, words("  port", fmt.Sprint(p.Number), p.Name, p.Protocol.String()))
+		for _, e := range s.Endpoints[i].Endpoints {
+			weight := ""
+			if e.Weight != 1 {
+				weight = fmt.Sprintf("weight=%d", e.Weight)
+			}
+			fmt.Fprintln(b, words("    endpoint", fmt.Sprintf("%s:%d", e.Address, e.Port), weight, flag2("mtls", e.MTLS),
+				flag2("gateway", e.Gateway), flag2("draining", e.Draining), locality(e.Locality), named("cluster", e.Cluster),
+				named("network", e.Network), named("hostname", e.Hostname), named("workload", e.Workload)))
+		}
+	}
+}
+
+func printWorkload(b *strings.Builder, w *model.Workload) {
+	mode := [...]string{"permissive", "strict", "disable"}
+	fmt.Fprintln(b, words("workload", w.Namespace+"/"+w.Name, list("ip", w.Addresses), flag2("meshed", w.Meshed), mode[w.MTLS],
+		locality(w.Locality), named("network", w.Network), named("identity", w.Identity)))
+	for _, p := range w.PortMTLS {
+		fmt.Fprintf(b, "  mtls %d %s\n", p.Port, mode[p.Mode])
+	}
+	for _, p := range w.Inbound {
+		fmt.Fprintf(b, "  inbound %d %s %s:%d\n", p.Port, p.Protocol, p.Service, p.ServicePort)
+	}
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ingest
+
+import (
+	"reflect"
+	"slices"
+
+	meshapi "istio.io/api/mesh/v1alpha1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/isthmesh/isthmesh/controlplane/model"
+)
+
+// Defaults where neither the installation nor MeshConfig says anything.
+const (
+	defaultRootNamespace  = "istio-system"
+	defaultDomainSuffix   = "cluster.local"
+	defaultTrustDomain    = "cluster.local"
+	defaultConnectTimeout = 10_000
+)
+
+// settings are the mesh-wide options and what they were made of.
+type settings struct {
+	*model.Settings
+	base   model.Settings
+	name   string
+	text   string
+	config *meshConfig
+	// broken is why text cannot be used, if it cannot.
+	broken   string
+	label    model.NetworkID
+	problems []model.Problem
+}
+
+// nextSettings adds MeshConfig and the root namespace's network to what the
+// installation says. While the YAML is malformed the last good one holds: this
+// is the one thing that prev changes in a mesh.
+func nextSettings(in *Input, namespaces []*corev1.Namespace, prev *settings) *settings {
+	next := &settings{base: in.Settings, name: orDefault(in.MeshConfigName, MeshConfigMap), text: in.MeshConfig}
+	if prev != nil && prev.text == in.MeshConfig {
+		next.config, next.broken = prev.config, prev.broken
+	} else if config, err := parseMeshConfig(in.MeshConfig); err == nil {
+		next.config = config
+	} else {
+		next.config, next.broken = &meshConfig{MeshConfig: &meshapi.MeshConfig{}}, err.Error()
+		if prev != nil {
+			next.config = prev.config
+		}
+	}
+	next.label = networkLabel(next.rootNamespace(), namespaces)
+	if prev != nil && prev.name == next.name && prev.config == next.config && prev.broken == next.broken &&
+		prev.label == next.label && reflect.DeepEqual(prev.base, next.base) {
+		return prev
+	}
+	next.apply()
+	if prev != nil && reflect.DeepEqual(prev.Settings, next.Settings) {
+		next.Settings = prev.Settings
+	}
+	return next
+}
+
+func (s *settings) rootNamespace() string {
+	if name := s.config.GetRootNamespace(); name != "" {
+		return name
+	}
+	return orDefault(s.base.RootNamespace, defaultRootNamespace)
+}
+
+// apply makes the effective settings and their Problems.
+func (s *settings) apply() {
+	e := s.base
+	e.RootNamespace = s.rootNamespace()
+	e.DomainSuffix = orDefault(e.DomainSuffix, defaultDomainSuffix)
+	e.TrustDomain = orDefault(e.TrustDomain, orDefault(s.config.GetTrustDomain(), defaultTrustDomain))
+	e.TrustDomainAliases = aliases(e.TrustDomain, e.TrustDomainAliases, s.config.GetTrustDomainAliases())
+	if e.Network == "" {
+		e.Network = s.label
+	}
+	if s.config.namesOutbound {
+		e.OutboundRegistryOnly = s.config.GetOutboundTrafficPolicy().GetMode() == meshapi.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY
+	}
+	e.AccessLogPath = orDefault(s.config.GetAccessLogFile(), e.AccessLogPath)
+	e.AccessLogFormat = orDefault(s.config.GetAccessLogFormat(), e.AccessLogFormat)
+	e.AutoMTLS = s.config.GetEnableAutoMtls() == nil || s.config.GetEnableAutoMtls().GetValue()
+	if d := s.config.GetConnectTimeout(); d.AsDuration() > 0 {
+		e.ConnectTimeoutMillis = max(1, d.AsDuration().Milliseconds())
+	}
+	if e.ConnectTimeoutMillis <= 0 {
+		e.ConnectTimeoutMillis = defaultConnectTimeout
+	}
+	s.Settings = &e
+	s.problems = s.findProblems()
+}
+
+func (s *settings) findProblems() []model.Problem {
+	var problems []model.Problem
+	add := func(field, reason, format string, args ...any) {
+		where := key{orDefault(s.base.RootNamespace, defaultRootNamespace), s.name}
+		problems = append(problems, problemOf(kindConfigMap, where, field, reason, format, args...))
+	}
+	if s.broken != "" {
+		add("data.mesh", Invalid, "the last good mesh configuration stays in force; mend the YAML: %s", s.broken)
+	}
+	for _, name := range s.config.unknown {
+		add("data.mesh."+name, UnknownField, "MeshConfig has no field %q; remove it or correct its name", name)
+	}
+	for _, path := range s.config.unsupported {
+		add("data.mesh."+path, NotSupported, "MeshConfig's %s is not honoured; remove it or expect its default", path)
+	}
+	if d := s.config.GetConnectTimeout(); d != nil && d.AsDuration() <= 0 {
+		add("data.mesh.connectTimeout", Invalid, "%v is no timeout and is not used; give one above zero", d.AsDuration())
+	}
+	if td := s.config.GetTrustDomain(); td != "" && td != s.TrustDomain {
+		add("data.mesh.trustDomain", Conflict,
+			"this control plane was installed with trust domain %q, which holds; set trustDomain to it", s.TrustDomain)
+	}
+	if s.label != "" && s.label != s.Network {
+		problems = append(problems, problemOf(kindNamespace, key{name: s.RootNamespace}, "metadata.labels["+labelNetwork+"]", Conflict,
+			"this control plane was installed for network %q, which holds; set the label to it", s.Network))
+	}
+	return problems
+}
+
+// networkLabel is the network that the root namespace names for the cluster.
+func networkLabel(rootNamespace string, namespaces []*corev1.Namespace) model.NetworkID {
+	if ns, ok := find(namespaces, key{name: rootNamespace}); ok {
+		return model.NetworkID(ns.Labels[labelNetwork])
+	}
+	return ""
+}
+
+func aliases(trustDomain string, lists ...[]string) []string {
+	all := slices.Concat(lists...)
+	slices.Sort(all)
+	all = slices.Compact(all)
+	return slices.DeleteFunc(all, func(s string) bool { return s == "" || s == trustDomain })
+}
+
+func orDefault(value, fallback string) string {
+	if value != "" {
+		return value
+	}
+	return fallback
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package model
+
+import "net/netip"
+
+// Service is a name that workloads call. Its pointer changes when anything in
+// it changes; the coming and going of endpoints behind known identities does not.
+type Service struct {
+	// Hostname is canonical: reviews.shop.svc.cluster.local.
+	Hostname        Hostname
+	Name, Namespace string
+	// Aliases are further full hostnames that mean this service, sorted, such as
+	// reviews.shop.svc.clusterset.local for an exported or imported one.
+	Aliases []Hostname
+	// Addresses are the VIPs. A service that exists only in other members has
+	// one that ingest allocates (deterministically, from 240.240.0.0/16), known
+	// only to proxies and their DNS.
+	Addresses []netip.Addr
+	Kind      ServiceKind
+	// ExternalName is the DNS name that a ServiceKind ExternalName points at.
+	ExternalName string
+	// Ports sorted by Number. UDP ports are left out.
+	Ports []Port
+	// Identities that may answer for this service, over all endpoints and
+	// members, sorted SPIFFE IDs. Clients accept these server certificates only.
+	Identities []string
+	// Exported: a valid ServiceExport offers it to other members; only then the
+	// east-west gateway opens.
+	Exported bool
+	// ExportedUnix is the ServiceExport's creation time in seconds; 0 when not exported.
+	ExportedUnix int64
+	// Imported: some endpoints, or all, are in other members.
+	Imported bool
+	// Local: a Service object exists in this member.
+	Local bool
+	// PreferClose keeps traffic in the caller's zone, then region, while there
+	// are endpoints (Service spec.trafficDistribution or its annotation).
+	PreferClose bool
+}
+
+// ServiceKind says how a service's endpoints are found.
+type ServiceKind uint8
+
+// The kinds of services.
+const (
+	// ClusterIP has a virtual address, endpoints come by EDS.
+	ClusterIP ServiceKind = iota
+	// Headless has none; callers reach pods by address, HTTP callers are balanced by EDS.
+	Headless
+	// ExternalName is an alias of a DNS name.
+	ExternalName
+)
+
+// Port of a service.
+type Port struct {
+	Name     string
+	Number   uint16
+	Protocol Protocol
+}
+
+// Protocol of a port, from appProtocol or the port's name, as Istio selects it.
+type Protocol uint8
+
+// The protocols that are told apart. Auto is sniffed by the proxy.
+const (
+	Auto Protocol = iota
+	HTTP
+	HTTP2
+	GRPC
+	TCP
+	TLS
+)
+
+// IsHTTP is true when routes are HTTP routes.
+func (p Protocol) IsHTTP() bool { return p == HTTP || p == HTTP2 || p == GRPC }
+
+// IsHTTP2 is true when the application speaks HTTP/2.
+func (p Protocol) IsHTTP2() bool { return p == HTTP2 || p == GRPC }
+
+func (p Protocol) String() string {
+	return [...]string{"Auto", "HTTP", "HTTP2", "GRPC", "TCP", "TLS"}[p]
+}
+
+// EndpointSet is who answers behind one port, sorted by Cluster, Address, Port.
+type EndpointSet struct{ Endpoints []Endpoint }
+
+// Endpoint is an address with a port behind a service.
+type Endpoint struct {
+	// Address is an IP, or a hostname for a gateway that has only that.
+	Address string
+	Port    uint16
+	// Weight is the number of ready endpoints that it stands for; 1 for a pod.
+	Weight uint32
+	// MTLS: it can do mesh mutual TLS, so a client with AutoMTLS must use it.
+	MTLS     bool
+	Locality Locality
+	Network  NetworkID
+	Cluster  ClusterID
+	// Gateway: Address is another network's east-west gateway (SNI pass-through).
+	Gateway bool
+	// Hostname is the pod's hostname in a headless service (StatefulSet); or empty.
+	Hostname string
+	// Workload is "namespace/name" of the pod when it is in this member; or empty.
+	Workload string
+	// Draining: terminating but still serving; gets no new traffic unless nothing else is left.
+	Draining bool
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sidecar
+
+import (
+	"slices"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/isthmesh/isthmesh/controlplane/envoy"
+	"github.com/isthmesh/isthmesh/controlplane/model"
+)
+
+// inboundPort is a port of the workload and how it is taken; port 0 is every
+// port that has no entry of its own.
+type inboundPort struct {
+	port     uint16
+	protocol model.Protocol
+	mode     model.MTLSMode
+	cluster  string
+}
+
+// inboundPorts of a workload: those that services name, those that only a mode
+// names, and the rest; sorted.
+func inboundPorts(w *model.Workload) []inboundPort {
+	var out []inboundPort
+	named := make(map[uint16]bool, len(w.Inbound))
+	for _, p := range w.Inbound {
+		named[p.Port] = true
+		if p.Port != envoy.InboundPort {
+			out = append(out, inboundPort{port: p.Port, protocol: p.Protocol, mode: w.MTLSOn(p.Port), cluster: envoy.Inbound(p.Port)})
+		}
+	}
+	for _, p := range w.PortMTLS {
+		if !named[p.Port] && p.Port != envoy.InboundPort {
+			named[p.Port] = true
+			out = append(out, inboundPort{port: p.Port, mode: p.Mode, cluster: envoy.InboundPassthroughCluster})
+		}
+	}
+	slices.SortFunc(out, func(a, b inboundPort) int { return int(a.port) - int(b.port) })
+	return append(out, inboundPort{mode: w.MTLS, cluster: envoy.InboundPassthroughCluster})
+}
+
+// acceptance is one kind of connection that a port takes.
+type acceptance struct {
+	// mesh: mutual TLS, ended here.
+	mesh bool
+	// transport and alpn are what the inspectors must have told; empty takes any.
+	transport string
+	alpn      []string
+	// http: as requests; else as bytes.
+	http bool
+}
+
+// accept lists what a port of a mode and protocol takes. What is not listed is
+// closed: Envoy looks no further once a port, and on it a transport, has chains
+// of its own.
+//
+// Mesh TLS is told from an application's own by the application protocols that
+// the client offers. Where nothing but mesh TLS is taken they need not be looked at.
+func accept(mode model.MTLSMode, protocol model.Protocol) []acceptance {
+	var out []acceptance
+	if mode != model.Disable {
+		rest := envoy.MeshALPN
+		if protocol == model.Auto {
+			out = append(out, acceptance{mesh: true, transport: "tls", alpn: envoy.MeshHTTPALPN, http: true})
+			rest = envoy.MeshTCPALPN
+		}
+		if mode == model.Strict {
+			rest = nil
+		}
+		out = append(out, acceptance{mesh: true, transport: "tls", alpn: rest, http: protocol.IsHTTP()})
+	}
+	if mode == model.Strict {
+		return out
+	}
+	switch {
+	case protocol.IsHTTP():
+		out = append(out, acceptance{transport: "raw_buffer", http: true})
+	case protocol == model.Auto:
+		out = append(out, acceptance{transport: "raw_buffer", alpn: envoy.HTTPSniffed, http: true}, acceptance{transport: "raw_buffer"})
+	case mode == model.Disable:
+		// Nothing to tell apart, so nothing to wait for.
+		return append(out, acceptance{})
+	default:
+		out = append(out, acceptance{transport: "raw_buffer"})
+	}
+	return append(out, acceptance{transport: "tls"})
+}
+
+// chain of one port for one kind of connection.
+func (p inboundPort) chain(s *model.Settings, a acceptance) *listenerv3.FilterChain {
+	match := &listenerv3.FilterChainMatch{TransportProtocol: a.transport, ApplicationProtocols: a.alpn}
+	name := envoy.VirtualInbound
+	if p.port != 0 {
+		match.DestinationPort = wrapperspb.UInt32(uint32(p.port))
+		name = p.cluster
+	}
+	c := &listenerv3.FilterChain{Name: name, FilterChainMatch: match}
+	if a.mesh {
+		c.TransportSocket = envoy.ServerTLS()
+	}
+	if a.http {
+		c.Filters = []*listenerv3.Filter{envoy.HTTPManagerFilter(p.manager(s, a.mesh))}
+		return c
+	}
+	proxy := envoy.TCPProxy(s, p.cluster)
+	if a.mesh {
+		// The application hears of a connection only when its client has proved
+		// who it is; the access log knows it from the start.
+		proxy.UpstreamConnectMode = tcpproxyv3.UpstreamConnectMode_ON_DOWNSTREAM_TLS_HANDSHAKE
+		proxy.MaxEarlyDataBytes = wrapperspb.UInt32(0)
+	}
+	c.Filters = []*listenerv3.Filter{envoy.TCPProxyFilter(proxy)}
+	return c
+}
+
+// fromProxies are headers that proxies of the mesh tell each other. Envoy itself
+// drops those that would change what it does.
+var fromProxies = []string{
+	"x-envoy-decorator-operation",
+	"x-envoy-downstream-service-cluster",
+	"x-envoy-downstream-service-node",
+	"x-envoy-external-address",
+	"x-envoy-original-host",
+	"x-envoy-original-path",
+	"x-envoy-peer-metadata",
+	"x-envoy-peer-metadata-id",
+}
+
+func (p inboundPort) manager(s *model.Settings, mesh bool) *hcmv3.HttpConnectionManager {
+	m := envoy.HTTPManager(s, p.cluster)
+	m.ServerName = "istio-envoy"
+	m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_APPEND_FORWARD
+	m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{
+		Subject: wrapperspb.Bool(true), Uri: true, Dns: true,
+	}
+	var untrusted []string
+	if mesh {
+		m.LocalReplyConfig = sayUnreached()
+	} else {
+		untrusted = fromProxies
+	}
+	m.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: &routev3.RouteConfiguration{
+		Name:                    p.cluster,
+		ValidateClusters:        wrapperspb.Bool(false),
+		RequestHeadersToRemove:  untrusted,
+		ResponseHeadersToRemove: []string{unreachedHeader}, // an application can't say it
+		VirtualHosts: []*routev3.VirtualHost{{
+			Name:    "inbound|http",
+			Domains: []string{"*"},
+			Routes: []*routev3.Route{{
+				Name:  "default",
+				Match: envoy.EveryPath(),
+				Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+					ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: p.cluster},
+					Timeout:          durationpb.New(0),
+					MaxStreamDuration: &routev3.RouteAction_MaxStreamDuration{
+						MaxStreamDuration:    durationpb.New(0),
+						GrpcTimeoutHeaderMax: durationpb.New(0),
+					},
+				}},
+			}},
+		}},
+	}}
+	return m
+}
+
+// inspectors of the inbound listener. Each waits for the client's first bytes,
+// so a port has only those that its chains ask for.
+func inspectors(l *listenerv3.Listener, ports []inboundPort) {
+	var noTLS, noHTTP []uint16
+	for _, p := range ports {
+		if p.port == 0 {
+			continue
+		}
+		tls, http := false, false
+		for _, a := range accept(p.mode, p.protocol) {
+			tls = tls || a.transport != ""
+			http = http || a.transport == "raw_buffer" && a.alpn != nil
+		}
+		if !tls {
+			noTLS = append(noTLS, p.port)
+		}
+		if !http {
+			noHTTP = append(noHTTP, p.port)
+		}
+	}
+	t, h := envoy.TLSInspector(), envoy.HTTPInspector()
+	t.FilterDisabled, h.FilterDisabled = onPorts(noTLS), onPorts(noHTTP)
+	l.ListenerFilters = []*listenerv3.ListenerFilter{envoy.OriginalDst(), t, h}
+}
+
+// onPorts matches connections that are meant for one of the ports; nil matches none.
+func onPorts(ports []uint16) *listenerv3.ListenerFilterChainMatchPredicate {
+	rules := make([]*listenerv3.ListenerFilterChainMatchPredicate, len(ports))
+	for i, p := range ports {
+		rules[i] = &listenerv3.ListenerFilterChainMatchPredicate{
+			Rule: &listenerv3.ListenerFilterChainMatchPredicate_DestinationPortRange{
+				DestinationPortRange: &typev3.Int32Range{Start: int32(p), End: int32(p) + 1},
+			},
+		}
+	}
+	switch len(rules) {
+	case 0:
+		return nil
+	case 1:
+		return rules[0]
+	}
+	return &listenerv3.ListenerFilterChainMatchPredicate{Rule: &listenerv3.ListenerFilterChainMatchPredicate_OrMatch{
+		OrMatch: &listenerv3.ListenerFilterChainMatchPredicate_MatchSet{Rules: rules},
+	}}
+}

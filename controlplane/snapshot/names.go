@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/sidecar"
+)
+
+// aliasDepth bounds how many ExternalName services may point at each other.
+const aliasDepth = 8
+
+// names is how services share the space of names.
+type names struct {
+	// others are the ExternalName services that lead to a service.
+	others map[*model.Service][]*model.Service
+	// external are ExternalName services that lead out of the mesh.
+	external map[*model.Service]bool
+	// without are domains that a service doesn't get, because a service with a
+	// lower hostname has them.
+	without map[*model.Service]map[string]bool
+	// owner of each domain but bare names.
+	owner map[string]*model.Service
+}
+
+func resolveNames(mesh *model.Mesh) *names {
+	n := &names{
+		others:   map[*model.Service][]*model.Service{},
+		external: map[*model.Service]bool{},
+		without:  map[*model.Service]map[string]bool{},
+		owner:    make(map[string]*model.Service, 8*len(mesh.Services)),
+	}
+	aliases := make(map[model.Hostname]*model.Service)
+	for _, st := range mesh.Services {
+		for _, a := range st.Service.Aliases {
+			aliases[a] = st.Service
+		}
+		for _, d := range sidecar.Domains(mesh.Settings, st.Service, nil, "") {
+			if o := n.owner[d]; o == nil || o == st.Service {
+				n.owner[d] = st.Service
+				continue
+			}
+			if n.without[st.Service] == nil {
+				n.without[st.Service] = map[string]bool{}
+			}
+			n.without[st.Service][d] = true
+		}
+	}
+	for _, st := range mesh.Services {
+		if st.Service.Kind != model.ExternalName {
+			continue
+		}
+		if to := target(mesh, aliases, st.Service); to != nil {
+			n.others[to] = append(n.others[to], st.Service)
+		} else {
+			n.external[st.Service] = true
+		}
+	}
+	return n
+}
+
+// taken are the domains of a service's pods that are those of another service:
+// pod web of service shop is called "web.shop" in its namespace, as service web
+// of namespace shop is everywhere. The service keeps the name.
+func (n *names) taken(s *model.Settings, svc *model.Service, pods [][]string) map[string]bool {
+	var out map[string]bool
+	for _, list := range pods {
+		for _, pod := range list {
+			for _, d := range sidecar.PodDomains(s, svc, pod, svc.Namespace) {
+				if n.owner[d] != nil {
+					if out == nil {
+						out = map[string]bool{}
+					}
+					out[d] = true
+				}
+			}
+		}
+	}
+	return out
+}
+
+// target is the service of the mesh that an ExternalName leads to; nil when it
+// leads out of the mesh, or in a circle.
+func target(mesh *model.Mesh, aliases map[model.Hostname]*model.Service, svc *model.Service) *model.Service {
+	for range aliasDepth {
+		host := model.Hostname(strings.ToLower(strings.TrimSuffix(svc.ExternalName, ".")))
+		next := aliases[host]
+		if st, ok := mesh.Service(host); ok {
+			next = st.Service
+		}
+		if next == nil || next.Kind != model.ExternalName {
+			return next
+		}
+		svc = next
+	}
+	return nil
+}
+
+// problems are the hosts and addresses that services don't get.
+func (n *names) problems(mesh *model.Mesh) []model.Problem {
+	if len(n.without) == 0 {
+		return nil
+	}
+	var out []model.Problem
+	for _, st := range mesh.Services {
+		for _, d := range slices.Sorted(maps.Keys(n.without[st.Service])) {
+			out = append(out, model.Problem{
+				Kind: "Service", Namespace: st.Service.Namespace, Name: st.Service.Name, Reason: "NameConflict",
+				Message: fmt.Sprintf("another service, whose hostname is first in the alphabet, has %q too and keeps it; change one of them", d),
+			})
+		}
+	}
+	return out
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What a user gets wrong about a member ends as a condition with a cause and a
+// mend on that member; the others go on.
+func TestBadMembers(t *testing.T) {
+	west, err := os.ReadFile(kubeconfig("west"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(old, replacement string) string { return strings.ReplaceAll(string(west), old, replacement) }
+	server := kubectl(t, "west", "config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
+	token := kubectl(t, "west", "-n", "default", "create", "token", "default")
+
+	cases := map[string]struct {
+		kubeconfig string // "" makes no Secret
+		condition  string
+		reason     string
+		says       []string
+	}{
+		"missing":    {"", "Reachable", "KubeconfigSecretNotFound", []string{"bad-missing-kubeconfig"}},
+		"malformed":  {"{not yaml", "Reachable", "KubeconfigInvalid", []string{"bad-malformed-kubeconfig"}},
+		"loopback":   {with(server, "https://127.0.0.1:6443"), "Reachable", "LoopbackAPIServer", []string{"127.0.0.1"}},
+		"dead":       {with(server, "https://"+deadAddress+":6443"), "Reachable", "APIServerUnreachable", []string{deadAddress}},
+		"rightless":  {tokenKubeconfig(string(west), server, token), "Reachable", "Forbidden", nil},
+		"same":       {string(west), "Reachable", "ClusterAlreadyMember", []string{"west"}},
+		"stranger":   {tokenKubeconfig(string(west), server, "not-a-token"), "Reachable", "Unauthorized", nil},
+		"no-context": {with("current-context: ", "current-context: no-such-"), "Reachable", "KubeconfigInvalid", []string{"no-such-"}},
+	}
+	for name, c := range cases {
+		var objects strings.Builder
+		if c.kubeconfig != "" {
+			fmt.Fprintf(&objects, "apiVersion: v1\nkind: Secret\nmetadata: {name: bad-%s-kubeconfig, namespace: default}\nstringData:\n  kubeconfig: |\n%s\n---\n",
+				name, indent(c.kubeconfig, "    "))
+		}
+		fmt.Fprintf(&objects, "apiVersion: federation.isthmesh.dev/v1alpha1\nkind: MeshMember\nmetadata: {name: bad-%[1]s, namespace: default, labels: {mesh: shop}}\n"+
+			"spec: {kubeconfigSecretRef: {name: bad-%[1]s-kubeconfig}, unreachableTimeout: 1s}\n", name)
+		apply(t, "hub", objects.String())
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			eventually(t, 30*time.Second, "the condition tells", func() error {
+				get := func(field string) string {
+					return kubectl(t, "hub", "get", "meshmember", "bad-"+name, "-o", fmt.Sprintf(`jsonpath={.status.conditions[?(@.type=="%s")].%s}`, c.condition, field))
+				}
+				reason, message := get("reason"), get("message")
+				if reason != c.reason {
+					return fmt.Errorf("%s: %s: %s", c.condition, reason, message)
+				}
+				for _, s := range c.says {
+					if !strings.Contains(message, s) {
+						return fmt.Errorf("the message doesn't name %q: %s", s, message)
+					}
+				}
+				t.Logf("%s: %s", reason, message)
+				return nil
+			})
+		})
+	}
+	for _, m := range []string{"east", "west"} {
+		if got := kubectl(t, "hub", "get", "meshmember", m, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`); got != "True" {
+			t.Errorf("%s is no longer ready: %s", m, got)
+		}
+	}
+	mustCall(t, "west", "shop", "client", "http://catalog.shop/", "--count", "20")
+}
+
+// deadAddress is in the lab's own network, where nobody lives.
+const deadAddress = "10.211.250.250"
+
+// tokenKubeconfig is a kubeconfig of the same cluster with a token for a user.
+func tokenKubeconfig(from, server, token string) string {
+	ca := ""
+	for line := range strings.Lines(from) {
+		if strings.Contains(line, "certificate-authority-data:") {
+			ca = strings.TrimSpace(line)
+		}
+	}
+	return fmt.Sprintf(`apiVersion: v1
+kind: Config
+current-context: x
+contexts: [{name: x, context: {cluster: x, user: x}}]
+clusters:
+- name: x
+  cluster:
+    server: %s
+    %s
+users: [{name: x, user: {token: %s}}]`, server, ca, token)
+}
+
+// What the API itself can refuse is refused there, with a message that names the field.
+func TestAPIRefuses(t *testing.T) {
+	cases := map[string]struct {
+		object string
+		says   string
+	}{
+		"UnknownField":    {`{"kind":"MeshMember","metadata":{"name":"x"},"spec":{"kubeconfigSecretRef":{"name":"x"},"netwrok":"y"}}`, ".spec.netwrok: field not declared in schema"},
+		"NoSource":        {`{"kind":"MeshMember","metadata":{"name":"x"},"spec":{"network":"y"}}`, "exactly one of kubeconfigSecretRef and clusterRef"},
+		"TwoSources":      {`{"kind":"MeshMember","metadata":{"name":"x"},"spec":{"kubeconfigSecretRef":{"name":"x"},"clusterRef":{"name":"x"}}}`, "exactly one of kubeconfigSecretRef and clusterRef"},
+		"BadName":         {`{"kind":"MeshMember","metadata":{"name":"x.y"},"spec":{"kubeconfigSecretRef":{"name":"x"}}}`, "part of its trust domain"},
+		"BadTraffic":      {`{"kind":"MeshMember","metadata":{"name":"x"},"spec":{"kubeconfigSecretRef":{"name":"x"},"traffic":"Off"}}`, "spec.traffic"},
+		"BadTrustDomain":  {`{"kind":"MeshFederation","metadata":{"name":"x"},"spec":{"trust":{"domain":"Shop/Example"}}}`, "spec.trust.domain"},
+		"TwoRoots":        {`{"kind":"MeshFederation","metadata":{"name":"x"},"spec":{"trust":{"domain":"x.example","root":{"selfSigned":{},"secretRef":{"name":"y"}}}}}`, "not both"},
+		"ReplicasNotText": {`{"kind":"MeshFederation","metadata":{"name":"x"},"spec":{"trust":{"domain":"x.example"},"eastWestGateway":{"replicas":"two"}}}`, "spec.eastWestGateway.replicas"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			object := strings.Replace(c.object, `{"kind"`, `{"apiVersion":"federation.isthmesh.dev/v1alpha1","kind"`, 1)
+			_, err := run(t.Context(), object, "kubectl", "--kubeconfig", kubeconfig("hub"), "apply", "--server-side", "--dry-run=server", "-f", "-")
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want a refusal that says %q", err, c.says)
+			}
+		})
+	}
+}
+
+// A chart value of the wrong type ends as a condition that names it; what runs
+// goes on, and the right value mends it.
+func TestBadChartValue(t *testing.T) {
+	set := func(values string) {
+		t.Helper()
+		kubectl(t, "hub", "patch", "meshfederation", "shop", "--type=merge", "-p", `{"spec":{"controlPlane":{"values":`+values+`}}}`)
+	}
+	t.Cleanup(func() {
+		set("null")
+		kubectl(t, "hub", "wait", "--for=condition=Ready", "meshfederation/shop", "--timeout=2m")
+	})
+	before := generations(t, "west")
+	set(`{"replicaCount":"two"}`)
+	eventually(t, 30*time.Second, "the members' conditions tell", func() error {
+		for _, m := range []string{"east", "west"} {
+			message := kubectl(t, "hub", "get", "meshmember", m, "-o", `jsonpath={.status.conditions[?(@.reason=="ValuesInvalid")].message}`)
+			if !strings.Contains(message, "replicaCount") {
+				return fmt.Errorf("%s says %q", m, message)
+			}
+		}
+		return nil
+	})
+	mustCall(t, "west", "shop", "client", "http://catalog.shop/", "--count", "100")
+	if after := generations(t, "west"); after != before {
+		t.Errorf("a refused value changed west:\n%s\nbefore:\n%s", after, before)
+	}
+}

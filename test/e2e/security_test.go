@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// Plaintext to a STRICT workload is refused, inside the member and across
+// members; mesh traffic goes on. PERMISSIVE takes both.
+func TestStrictRefusesPlaintext(t *testing.T) {
+	apply(t, "east", outsider)
+	kubectl(t, "east", "-n", "outside", "rollout", "status", "deployment/client", "--timeout=2m")
+	plain := func() (summary, error) {
+		return call(t, "east", "outside", "client", "http://catalog.shop.svc.cluster.local/", "--count", "5")
+	}
+	if s, err := plain(); err != nil || s.OK != 5 {
+		t.Fatalf("PERMISSIVE refuses plaintext: %+v: %v", s, err)
+	}
+
+	apply(t, "east", `
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+`)
+	took := eventually(t, 10*time.Second, "STRICT refuses plaintext", func() error {
+		s, err := plain()
+		if err != nil && s.OK == 0 {
+			return nil
+		}
+		return errStillAnswers
+	})
+	t.Logf("STRICT after %s", took)
+	mustCall(t, "west", "shop", "client", "http://catalog.shop/", "--count", "50")
+}
+
+// xDS and the CA answer nobody without credentials, or with somebody else's.
+func TestControlPlaneRefusesStrangers(t *testing.T) {
+	apply(t, "east", outsider)
+	kubectl(t, "east", "-n", "outside", "rollout", "status", "deployment/client", "--timeout=2m")
+	foreign := kubectl(t, "west", "-n", "shop", "create", "token", "client", "--audience", "istio-ca")
+	wrongAudience := kubectl(t, "east", "-n", "shop", "create", "token", "catalog")
+	for name, token := range map[string]string{
+		"NoToken":       "",
+		"Garbage":       "not-a-token",
+		"OtherMember":   foreign,
+		"WrongAudience": wrongAudience,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, service := range []string{"xds", "csr"} {
+				code := dialControlPlane(t, "east", service, token)
+				if code != "Unauthenticated" {
+					t.Errorf("%s answers %s, want Unauthenticated", service, code)
+				}
+			}
+		})
+	}
+	t.Run("OwnToken", func(t *testing.T) {
+		own := kubectl(t, "east", "-n", "shop", "create", "token", "catalog", "--audience", "istio-ca")
+		if code := dialControlPlane(t, "east", "csr", own); code != "OK" {
+			t.Errorf("the CA refuses a member's own workload: %s", code)
+		}
+	})
+}
+
+// Secrets of the control plane aren't readable by what it may read, and its service account can't read others'.
+func TestLeastPrivilege(t *testing.T) {
+	for _, account := range []string{"istiod", "istio-eastwestgateway"} {
+		out, _ := try(t, "east", "auth", "can-i", "get", "secrets", "-n", "shop", "--as", "system:serviceaccount:istio-system:"+account)
+		if got := strings.TrimSpace(out); got != "no" {
+			t.Errorf("%s can read the Secrets of other namespaces: %q", account, got)
+		}
+	}
+}
+
+const outsider = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: outside}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: client, namespace: outside}
+spec:
+  selector: {matchLabels: {app: client}}
+  template:
+    metadata: {labels: {app: client}}
+    spec:
+      containers: [{name: client, image: "isthmesh/echo:dev", args: [wait]}]
+`

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A mesh without a hub, by the real Helm: the charts give an ordinary
+// single-cluster mesh with a root of its own.
+func TestStandaloneMeshByHelm(t *testing.T) {
+	lab(t, "up", "--topology", "kind-configs/single")
+	t.Cleanup(func() { lab(t, "down", "solo") })
+	helm := func(args ...string) string {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+		defer cancel()
+		out, err := run(ctx, "", "helm", append(args, "--kubeconfig", kubeconfig("solo"))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	helm("install", "istio-base", "charts/base", "-n", "istio-system", "--create-namespace", "--wait")
+	helm("install", "istiod", "charts/istiod", "-n", "istio-system", "--wait", "--timeout", "3m")
+	helm("install", "istio-ingressgateway", "charts/gateway", "-n", "istio-system", "--wait", "--timeout", "3m")
+
+	if out := helm("status", "istiod", "-n", "istio-system"); !strings.Contains(out, "STATUS: deployed") {
+		t.Errorf("helm status istiod:\n%s", out)
+	}
+	pods := kubectl(t, "solo", "get", "pods", "-n", "istio-system")
+	for _, name := range []string{"istiod-", "istio-ingressgateway-"} {
+		if !strings.Contains(pods, name) {
+			t.Errorf("no pod %s in\n%s", name, pods)
+		}
+	}
+
+	apply(t, "solo", `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: server, namespace: default}
+spec:
+  selector: {matchLabels: {app: server}}
+  template:
+    metadata: {labels: {app: server}}
+    spec:
+      containers:
+        - name: server
+          image: isthmesh/echo:dev
+          args: [serve, --http, ":8080"]
+          readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: server, namespace: default}
+spec:
+  selector: {app: server}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: client, namespace: default}
+spec:
+  selector: {matchLabels: {app: client}}
+  template:
+    metadata: {labels: {app: client}}
+    spec:
+      containers: [{name: client, image: "isthmesh/echo:dev", args: [wait]}]
+`)
+	settled := func() {
+		t.Helper()
+		for _, d := range []string{"server", "client"} {
+			kubectl(t, "solo", "rollout", "status", "deployment/"+d, "--timeout=2m")
+		}
+	}
+	settled()
+	if s := mustCall(t, "solo", "default", "client", "http://server/", "--count", "5"); len(s.Identities) != 0 {
+		t.Errorf("identities without sidecars: %v", s.Identities)
+	}
+
+	kubectl(t, "solo", "label", "namespace", "default", "istio-injection=enabled")
+	kubectl(t, "solo", "rollout", "restart", "deployment/server", "deployment/client")
+	settled()
+	inits := kubectl(t, "solo", "get", "pods", "-l", "app=server", "-o", "jsonpath={.items[*].spec.initContainers[*].name}")
+	if !strings.Contains(inits, "istio-proxy") {
+		t.Errorf("no sidecar after the restart: %s", inits)
+	}
+	eventually(t, 20*time.Second, "calls are mutual TLS", func() error {
+		s, err := call(t, "solo", "default", "client", "http://server/", "--count", "20")
+		if err != nil {
+			return err
+		}
+		if s.Identities["spiffe://cluster.local/ns/default/sa/default"] != 20 {
+			return fmt.Errorf("identities that the server saw: %v", s.Identities)
+		}
+		return nil
+	})
+}

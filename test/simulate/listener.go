@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simulate
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/isthmesh/isthmesh/controlplane/envoy"
+)
+
+// get unmarshals a resource.
+func get[T proto.Message](v *envoy.View, typeURL, name string) (T, error) {
+	var none T
+	r := v.Get(typeURL, name)
+	if r == nil {
+		return none, fmt.Errorf("there is no %s %q", typeURL[strings.LastIndex(typeURL, ".")+1:], name)
+	}
+	m, err := r.Message()
+	if err != nil {
+		return none, err
+	}
+	t, ok := m.(T)
+	if !ok {
+		return none, fmt.Errorf("%q is a %T", name, m)
+	}
+	return t, nil
+}
+
+func (w *walk) outbound() error {
+	first, err := get[*listenerv3.Listener](w.view, envoy.ListenerType, envoy.VirtualOutbound)
+	if err != nil {
+		return err
+	}
+	if !first.GetUseOriginalDst().GetValue() {
+		return fmt.Errorf("%s hands nothing on", first.GetName())
+	}
+	l, err := w.handedTo(first)
+	if err != nil {
+		return err
+	}
+	return w.through(l)
+}
+
+// handedTo is the listener of the address that a connection was meant for: of
+// the very address, else of all addresses with the port, else the first one.
+func (w *walk) handedTo(first *listenerv3.Listener) (*listenerv3.Listener, error) {
+	var exact, wildcard *listenerv3.Listener
+	layers := w.view.Types[envoy.ListenerType]
+	for _, r := range slices.Concat(layers.Shared.Resources(), layers.Own.Resources()) {
+		l, err := get[*listenerv3.Listener](w.view, envoy.ListenerType, r.Name)
+		if err != nil {
+			return nil, err
+		}
+		if l.GetInternalListener() != nil || l.GetBindToPort() == nil || l.GetBindToPort().GetValue() {
+			continue
+		}
+		addresses := []string{l.GetAddress().GetSocketAddress().GetAddress()}
+		for _, a := range l.GetAdditionalAddresses() {
+			addresses = append(addresses, a.GetAddress().GetSocketAddress().GetAddress())
+		}
+		if l.GetAddress().GetSocketAddress().GetPortValue() != uint32(w.call.To.Port()) {
+			continue
+		}
+		for _, a := range addresses {
+			address, err := netip.ParseAddr(a)
+			switch {
+			case err != nil:
+				return nil, fmt.Errorf("listener %s: %w", l.GetName(), err)
+			case address == w.call.To.Addr():
+				exact = l
+			case address.IsUnspecified() && address.Is4() == w.call.To.Addr().Is4():
+				wildcard = l
+			}
+		}
+	}
+	switch {
+	case exact != nil:
+		return exact, nil
+	case wildcard != nil:
+		return wildcard, nil
+	}
+	return first, nil
+}
+
+func (w *walk) inbound() error {
+	l, err := get[*listenerv3.Listener](w.view, envoy.ListenerType, envoy.VirtualInbound)
+	if err != nil {
+		return err
+	}
+	return w.through(l)
+}
+
+func (w *walk) gateway() error {
+	l, err := get[*listenerv3.Listener](w.view, envoy.ListenerType, envoy.PortListener(envoy.EastWestPort))
+	if err != nil {
+		return err
+	}
+	return w.through(l)
+}
+
+// through a listener: its inspectors, the chain that takes the connection, and
+// the chain's last filter.
+func (w *walk) through(l *listenerv3.Listener) error {
+	w.result.Listener = l.GetName()
+	seen := w.inspect(l)
+	chain := choose(l.GetFilterChains(), seen)
+	if chain == nil {
+		chain = l.GetDefaultFilterChain()
+	}
+	if chain == nil {
+		return fmt.Errorf("no filter chain takes %s", seen)
+	}
+	w.result.Chain = describe(chain, l)
+	if err := w.handshake(chain, seen); err != nil {
+		return err
+	}
+	filters := chain.GetFilters()
+	m, err := filters[len(filters)-1].GetTypedConfig().UnmarshalNew()
+	if err != nil {
+		return err
+	}
+	switch filter := m.(type) {
+	case *hcmv3.HttpConnectionManager:
+		return w.request(filter)
+	case *tcpproxyv3.TcpProxy:
+		w.match = subset(filter.GetMetadataMatch())
+		return w.to(filter.GetCluster())
+	}
+	return fmt.Errorf("the last filter is %T", m)
+}
+
+// handshake ends TLS where the chain does.
+func (w *walk) handshake(chain *listenerv3.FilterChain, seen connection) error {
+	socket := chain.GetTransportSocket()
+	if socket == nil {
+		w.result.Passed = w.call.Payload == TLS
+		return nil
+	}
+	if seen.transport != "tls" {
+		return fmt.Errorf("the chain wants TLS and gets %s", w.call.Payload)
+	}
+	var context tlsv3.DownstreamTlsContext
+	if err := socket.GetTypedConfig().UnmarshalTo(&context); err != nil {
+		return err
+	}
+	if !context.GetRequireClientCertificate().GetValue() {
+		return nil
+	}
+	if w.call.Peer == "" {
+		return fmt.Errorf("the client has no certificate")
+	}
+	for _, m := range names(context.GetCommonTlsContext()) {
+		if p := m.GetPrefix(); p != "" && strings.HasPrefix(w.call.Peer, p) || m.GetExact() == w.call.Peer {
+			w.result.Verified = true
+			return nil
+		}
+	}
+	return fmt.Errorf("identity %s is not accepted", w.call.Peer)
+}
