@@ -10,10 +10,24 @@ import (
 // Mesh is one immutable snapshot of a member's mesh.
 type Mesh struct {
 	Settings *Settings
-	// Services, local and imported, sorted by Service.Hostname, one per hostname.
+	// Services, local, imported and of ServiceEntries, sorted by Service.Hostname,
+	// then Namespace; one per both. Several namespaces may have a service of one
+	// hostname; a caller sees one of them (package scope).
 	Services []ServiceState
-	// Workloads are the pods of this member, sorted by namespace, then name.
+	// Workloads are the pods of this member, and its WorkloadEntries, sorted by
+	// namespace, then name.
 	Workloads []*Workload
+	// What follows is sorted by Origin.Older: the oldest first.
+	Routings        []*Routing
+	Policies        []*DestinationPolicy
+	Gateways        []*Gateway
+	Scopes          []*Scope
+	Authorizations  []*Authorization
+	Authentications []*RequestAuthentication
+	// Patches sorted by Priority, then Origin.Older, then Index.
+	Patches []*Patch
+	// Credentials that gateways ask for, sorted by namespace, name and kind.
+	Credentials []*Credential
 	// Problems are the objects, or parts of objects, that could not be used.
 	Problems []Problem
 }
@@ -90,7 +104,35 @@ type Settings struct {
 	AutoMTLS bool
 	// ConnectTimeoutMillis to an upstream; Istio's default is 10000.
 	ConnectTimeoutMillis int64
+	// LocalityBalancing of the mesh (meshConfig.localityLbSetting); nil for Istio's default.
+	LocalityBalancing *LocalityBalancing
+	// Providers of extensions, sorted by name.
+	Providers []Provider
+	// PathNormalization before routes and policies look at a path.
+	PathNormalization PathNormalization
+	// Retries of the mesh (meshConfig.defaultHttpRetryPolicy); nil for Istio's default.
+	Retries *Retries
+	// TCPKeepalive to upstreams (meshConfig.tcpKeepalive); nil for none.
+	TCPKeepalive *Keepalive
+	// HTTP2Upgrade speaks HTTP/2 to meshed endpoints of HTTP/1 ports (meshConfig.h2UpgradePolicy).
+	HTTP2Upgrade bool
+	// DNSRefreshMillis of DNS clusters (meshConfig.dnsRefreshRate); 0 for Istio's 60 s.
+	DNSRefreshMillis int64
 }
+
+// PathNormalization is how paths are made comparable (meshConfig.pathNormalization).
+type PathNormalization uint8
+
+// The modes; the zero value is BASE, as in Istio.
+const (
+	// NormalizeBase follows RFC 3986 and turns backslashes into slashes.
+	NormalizeBase PathNormalization = iota
+	NormalizeNone
+	// NormalizeMergeSlashes does the former and merges slashes.
+	NormalizeMergeSlashes
+	// NormalizeDecodeAndMerge also decodes %2F and %5C, whatever their case.
+	NormalizeDecodeAndMerge
+)
 
 // Problem says which object could not be used and why. It becomes a condition
 // on that object, or an event where the kind has no conditions.

@@ -34,6 +34,20 @@ type Service struct {
 	Imported bool
 	// Local: a Service object exists in this member.
 	Local bool
+	// Origin is the object that defines it: a Service, ServiceEntry or, when only
+	// other members have it, a ServiceImport.
+	Origin Origin
+	// Resolution says where endpoints come from.
+	Resolution Resolution
+	// External: it is outside the mesh (ServiceEntry MESH_EXTERNAL): no mutual TLS by itself.
+	External bool
+	// Visible to callers of these namespaces only.
+	Visible Visibility
+	// SubjectNames that external servers may show, for clients that originate
+	// TLS; sorted (ServiceEntry subjectAltNames).
+	SubjectNames []string
+	// Labels of the object.
+	Labels Labels
 	// PreferClose keeps traffic in the caller's zone, then region, while there
 	// are endpoints (Service spec.trafficDistribution or its annotation).
 	PreferClose bool
@@ -52,11 +66,30 @@ const (
 	ExternalName
 )
 
+// Resolution says how a proxy finds the endpoints of a service.
+type Resolution uint8
+
+// The resolutions of ServiceEntry; services of Kubernetes are Discovered.
+const (
+	// Discovered endpoints come by EDS (STATIC, and all of Kubernetes).
+	Discovered Resolution = iota
+	// AsCalled sends to the address that the caller meant (NONE).
+	AsCalled
+	// ByDNS looks endpoints' names up, all addresses of each (DNS).
+	ByDNS
+	// ByDNSRoundRobin connects to the first address (DNS_ROUND_ROBIN).
+	ByDNSRoundRobin
+	// ByHost looks up the host that the request names (DYNAMIC_DNS).
+	ByHost
+)
+
 // Port of a service.
 type Port struct {
 	Name     string
 	Number   uint16
 	Protocol Protocol
+	// Target is the port of endpoints that name none; 0 is Number (ServiceEntry targetPort).
+	Target uint16
 }
 
 // Protocol of a port, from appProtocol or the port's name, as Istio selects it.
@@ -103,6 +136,8 @@ type Endpoint struct {
 	Hostname string
 	// Workload is "namespace/name" of the pod when it is in this member; or empty.
 	Workload string
+	// Labels of the pod or WorkloadEntry, by which subsets choose; empty for other members' endpoints.
+	Labels Labels
 	// Draining: terminating but still serving; gets no new traffic unless nothing else is left.
 	Draining bool
 }

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package model
+
+// CredentialRef names a Secret, or a ConfigMap with a CA.
+type CredentialRef struct {
+	Namespace, Name string
+	// ConfigMap: it is a ConfigMap with key ca.crt.
+	ConfigMap bool
+	// CAOnly: only the CA certificates are wanted.
+	CAOnly bool
+}
+
+// Credential is the content of a Secret (types kubernetes.io/tls and Opaque,
+// keys as Istio reads them) or ConfigMap. Its pointer changes when anything in
+// it changes.
+type Credential struct {
+	CredentialRef
+	// Certificate chain, CA and CRL in PEM.
+	Certificate, CA, CRL []byte
+	// OCSPStaple in DER.
+	OCSPStaple []byte
+	// Key is PEM.
+	Key PrivateBytes
+	// Invalid says what is wrong with it; nothing of it is served.
+	Invalid string
+}
+
+// PrivateBytes are bytes that no verb of fmt and no encoder prints.
+type PrivateBytes struct{ reveal func() []byte }
+
+// Private hides bytes; the caller gives them up.
+func Private(b []byte) PrivateBytes { return PrivateBytes{reveal: func() []byte { return b }} }
+
+// Reveal the bytes, for the one who sends them where they belong. Read only.
+func (p PrivateBytes) Reveal() []byte {
+	if p.reveal == nil {
+		return nil
+	}
+	return p.reveal()
+}
+
+// String tells nothing.
+func (PrivateBytes) String() string { return "[redacted]" }
+
+// MarshalJSON tells nothing.
+func (PrivateBytes) MarshalJSON() ([]byte, error) { return []byte(`"[redacted]"`), nil }

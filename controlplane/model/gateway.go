@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package model
+
+// Gateway is what a north-south proxy listens to: Istio's Gateway, or the
+// Gateway API's with its ListenerSets. Its pointer changes when anything in it
+// changes.
+type Gateway struct {
+	Origin
+	// Selector of the proxies' pods. A Gateway API Gateway selects by label
+	// gateway.networking.k8s.io/gateway-name.
+	Selector Labels
+	// SelectorNamespace: only pods of this namespace; empty for all.
+	SelectorNamespace string
+	Listeners         []Listener
+	// API is true for the Gateway API: hosts of its listeners are isolated from
+	// each other, and routes are merged by specificity.
+	API bool
+	// ClientCertificate that this gateway shows to backends that ask for one; nil for none.
+	ClientCertificate *CredentialRef
+}
+
+// Ref of the whole gateway.
+func (g *Gateway) Ref() GatewayRef { return GatewayRef{Namespace: g.Namespace, Name: g.Name} }
+
+// ListenerProtocol is what a gateway's listener takes.
+type ListenerProtocol uint8
+
+// The protocols. GRPC and HTTP2 are HTTP to a listener.
+const (
+	ListenHTTP ListenerProtocol = iota
+	// ListenHTTPS ends TLS and takes HTTP.
+	ListenHTTPS
+	// ListenTLS takes TLS: ends it and takes bytes, or passes it on by server name.
+	ListenTLS
+	ListenTCP
+	ListenUDP
+)
+
+// Listener of a gateway.
+type Listener struct {
+	// Name is unique in the gateway; a ListenerSet's is "namespace/set/name".
+	Name string
+	// Port of the gateway's Service; the proxy binds the target port.
+	Port uint16
+	// Bind address; empty for all.
+	Bind     string
+	Protocol ListenerProtocol
+	// Hosts that it takes. An empty Namespace takes routings of any namespace.
+	Hosts []ListenerHost
+	TLS   *ListenerTLS
+	// RedirectHTTPS answers every plain request with 301 to https.
+	RedirectHTTPS bool
+	// Invalid listeners are not programmed.
+	Invalid bool
+}
+
+// ListenerHost is a name, "*", or "*." and a suffix, and the namespace whose
+// routings may use it.
+type ListenerHost struct{ Namespace, Host string }
+
+// ListenerTLSMode is what becomes of TLS at a listener.
+type ListenerTLSMode uint8
+
+// The modes of Istio's Gateway.
+const (
+	TerminateTLS ListenerTLSMode = iota
+	// MutualListenerTLS asks for a client certificate and refuses calls without a valid one.
+	MutualListenerTLS
+	// OptionalMutualTLS asks for one and refuses invalid ones.
+	OptionalMutualTLS
+	// MeshListenerTLS is mutual TLS with the mesh's identities (ISTIO_MUTUAL).
+	MeshListenerTLS
+	// PassthroughTLS sends on by server name as routings say.
+	PassthroughTLS
+	// AutoPassthroughTLS sends on to the service that the server name spells.
+	AutoPassthroughTLS
+)
+
+// ListenerTLS of a listener.
+type ListenerTLS struct {
+	Mode ListenerTLSMode
+	// Credentials hold certificate and key; the first fits when the client names no server.
+	Credentials []CredentialRef
+	// Files in the proxy, instead of Credentials.
+	CertificateFile, KeyFile, CAFile string
+	// CA verifies clients; nil: the first credential's own ca.crt (or its companion "-cacert").
+	CA *CredentialRef
+	// AllowInvalidClients takes clients whose certificate doesn't verify (Gateway API AllowInsecureFallback).
+	AllowInvalidClients bool
+	// SubjectNames, SPKIHashes (base64) and CertificateHashes (hex) of clients; one must match each list that isn't empty.
+	SubjectNames, SPKIHashes, CertificateHashes []string
+	// MinVersion and MaxVersion: 0 automatic, else 0x0301 to 0x0304 (RFC 8446).
+	MinVersion, MaxVersion uint16
+	CipherSuites           []string
+}
