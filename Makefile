@@ -103,6 +103,14 @@ lab-up: prepare images ## Real clusters of TOPOLOGY (kind-configs/demo), kubecon
 lab-down: $(BIN)/lab ## Remove the clusters and all they left.
 	@$(BIN)/lab down --provider $(LAB)
 
+.PHONY: conformance
+conformance: prepare images $(BIN)/helm ## The Gateway API's public conformance suite, whole; the report is in test/conformance/reports.
+	@trap '$(BIN)/lab down --topology kind-configs/single >/dev/null' EXIT; test/conformance/run.sh $(CONFORMANCE)
+
+.PHONY: security
+security: prepare ## Every case of the security table, the replays and 5,000 generated policies on real Envoy, with the counts.
+	$(call step,security,go test -count=1 -timeout 20m -v ./test/security -args -all | grep -E '^(security:|--- FAIL|FAIL|ok|panic)|^ +[a-z_]+_test.go')
+
 .PHONY: bench
 bench: ## The benchmarks that the documents quote.
 	$(call step,fan-out,go test -run '^$$' -bench Fanout -benchtime 1x ./controlplane/xds)

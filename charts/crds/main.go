@@ -26,23 +26,18 @@ import (
 // source is where one module keeps its definitions.
 type source struct{ module, glob, prefix string }
 
-var (
-	sources = []source{
-		{module: "istio.io/api", glob: "kubernetes/customresourcedefinitions.gen.yaml", prefix: "istio"},
-		{module: "sigs.k8s.io/mcs-api", glob: "config/crd/*.yaml", prefix: "mcs"},
-	}
-	gatewayAPI = source{module: "sigs.k8s.io/gateway-api", glob: "config/crd/standard/*.yaml", prefix: "gateway-api"}
-)
+// The Gateway API comes in its experimental channel: it has every kind of the
+// standard one, and the fields that only it has, such as retries, work.
+var sources = []source{
+	{module: "istio.io/api", glob: "kubernetes/customresourcedefinitions.gen.yaml", prefix: "istio"},
+	{module: "sigs.k8s.io/mcs-api", glob: "config/crd/*.yaml", prefix: "mcs"},
+	{module: "sigs.k8s.io/gateway-api", glob: "config/crd/experimental/gateway.networking.k8s.io_*.yaml", prefix: "gateway-api"},
+}
 
 func main() {
 	out := flag.String("out", "charts/base/crds", "folder to write the definitions to; its *.yaml files are replaced")
-	withGatewayAPI := flag.Bool("gateway-api", false, "also take the Kubernetes Gateway API's standard definitions")
 	flag.Parse()
-	from := sources
-	if *withGatewayAPI {
-		from = append(from, gatewayAPI)
-	}
-	if err := run(context.Background(), *out, from); err != nil {
+	if err := run(context.Background(), *out, sources); err != nil {
 		fmt.Fprintln(os.Stderr, "crds:", err)
 		os.Exit(1)
 	}

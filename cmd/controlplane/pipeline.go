@@ -5,11 +5,13 @@ package main
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-logr/logr"
 
 	"github.com/isthmesh/isthmesh/controlplane/informers"
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
+	"github.com/isthmesh/isthmesh/controlplane/ingest/gatewayapi"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/snapshot"
 	"github.com/isthmesh/isthmesh/controlplane/xds"
@@ -29,17 +31,24 @@ type pipeline struct {
 	imports atomic.Pointer[model.Imports] // nil: never synced, which is not empty
 	wake    chan struct{}
 	last    atomic.Pointer[built] // for /debug and statuses
-	tell    []chan<- struct{}     // told when statuses may have something to write; set before run
+	// references are what gateways' Secrets are read by; set before run.
+	references *references
+	apiServer  string            // its address, which key sets are not fetched from; set before run
+	keys       *keySets          // fetched for RequestAuthentications
+	tell       []chan<- struct{} // told when statuses may have something to write; set before run
 }
 
-// built is a mesh and the imports that it was made of.
+// built is a mesh, the imports that it was made of, and the statuses that came with it.
 type built struct {
-	mesh    *model.Mesh
-	imports *model.Imports
+	mesh     *model.Mesh
+	imports  *model.Imports
+	statuses *gatewayapi.Statuses
 }
 
 func newPipeline(settings model.Settings, objects *informers.Set, x *xds.Server, ready *readiness) *pipeline {
-	return &pipeline{settings: settings, objects: objects, xds: x, ready: ready, wake: make(chan struct{}, 1)}
+	p := &pipeline{settings: settings, objects: objects, xds: x, ready: ready, wake: make(chan struct{}, 1)}
+	p.keys = newKeySets(p.again)
+	return p
 }
 
 // federate gives the pipeline a stream to the hub, and that the last exports.
@@ -56,6 +65,11 @@ func (p *pipeline) onRefused([]member.Refusal) { p.news() }
 // onImports takes what other members export, as the hub tells or as it was kept.
 func (p *pipeline) onImports(i *model.Imports) {
 	p.imports.Store(i)
+	p.again()
+}
+
+// again builds once more.
+func (p *pipeline) again() {
 	select {
 	case p.wake <- struct{}{}:
 	default: // a build is due anyway and will see it
@@ -72,12 +86,31 @@ func (p *pipeline) run(ctx context.Context) error {
 	var result *ingest.Result
 	var shown *snapshot.Snapshot
 	known := map[model.Problem]bool{}
+	patience := time.After(credentialPatience)
 	for {
 		in := p.objects.Objects()
 		in.Settings, in.Imports = p.settings, p.imports.Load()
+		fetched := p.keys.Result()
+		in.JWKS, in.JWKSFailures = fetched.Keys, fetched.Failures
 		result = ingest.Build(in, result)
+		p.references.want(result)
+		p.keys.want(result, p.apiServer)
+		if p.last.Load() == nil && (!p.references.settled() || !p.keys.settled(result)) {
+			// A gateway that is up would lose its listeners for as long as its Secret
+			// has not been read; nor may valid tokens be refused only because their
+			// issuer has not been asked.
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-p.objects.Changes():
+				continue
+			case <-p.wake:
+				continue
+			case <-patience:
+			}
+		}
 		shown = snapshot.Build(result.Mesh, shown)
-		p.last.Store(&built{result.Mesh, in.Imports})
+		p.last.Store(&built{result.Mesh, in.Imports, result.Statuses()})
 		p.xds.Push(shown)
 		if c := p.client.Load(); c != nil {
 			c.SetExports(member.Export(result.Mesh))

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net/url"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/isthmesh/isthmesh/controllers/credentials"
 	"github.com/isthmesh/isthmesh/controlplane/authn"
 	"github.com/isthmesh/isthmesh/controlplane/ca"
 	"github.com/isthmesh/isthmesh/controlplane/informers"
@@ -72,6 +74,13 @@ func run(ctx context.Context, o *options) error {
 		return err
 	}
 	p := newPipeline(o.settings, objects, pushes, ready)
+	if u, err := url.Parse(cfg.Host); err == nil {
+		p.apiServer = u.Hostname()
+	}
+	p.references = newReferences(objects, &credentials.Binder{
+		Client: kube.RbacV1(), Role: credentials.RoleName(serviceName(o.revision), o.namespace),
+		Namespace: o.namespace, Account: serviceName(o.revision), Now: time.Now,
+	}, p.again)
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serveReady(ctx, o.readyAddress, ready) })
@@ -121,9 +130,13 @@ func serveMesh(ctx context.Context, group *errgroup.Group, m meshParts) error {
 	if err != nil {
 		return err
 	}
+	deployed := newGateways(m)
 	group.Go(func() error { return m.auth.follow(ctx) })
+	group.Go(func() error { return m.pipeline.references.run(ctx) })
+	group.Go(func() error { return m.pipeline.keys.run(ctx) })
 	group.Go(func() error { return m.pipeline.run(ctx) })
 	group.Go(func() error { return statuses.run(ctx) })
+	group.Go(func() error { return deployed.run(ctx) })
 	group.Go(func() error { return serveGRPC(ctx, m) })
 	group.Go(func() error { return serveWebhooks(ctx, m) })
 	group.Go(func() error { return runControllers(ctx, m) })

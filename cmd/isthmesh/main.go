@@ -48,6 +48,9 @@ func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
 		newStatusCommand(streams, access),
 		newKubeInjectCommand(streams, access),
 		newTranslateCommand(),
+		newValidateCommand(),
+		newAnalyzeCommand(access),
+		newExperimentalCommand(streams, access),
 		newVersionCommand(streams),
 	)
 	return root

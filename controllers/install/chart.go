@@ -39,6 +39,7 @@ var mustHave = map[string][]struct{ glob, mend string }{
 	Base: {
 		{"crds/istio_*.yaml", "run `make generate` and build again"},
 		{"crds/mcs_*.yaml", "run `make generate` and build again"},
+		{"crds/gateway-api_*.yaml", "run `make generate` and build again"},
 	},
 	Istiod: {{"files/injection-template.yaml", "it belongs into charts/istiod/files"}},
 	Hub:    {{"crds/federation.isthmesh.dev_*.yaml", "run `make generate-api` and build again"}},

@@ -184,12 +184,26 @@ func TestNobodyReadsAllSecrets(t *testing.T) {
 				if slices.Contains(rule.Verbs, "*") {
 					t.Errorf("%s: %s may do everything with %v", name, itemOf(o), rule.Resources)
 				}
-				if o.GetKind() == "ClusterRole" && slices.Contains(rule.Resources, "secrets") && name != "Hub" {
+				everywhere := o.GetKind() == "ClusterRole" && boundEverywhere(t, objects, o.GetName())
+				if everywhere && slices.Contains(rule.Resources, "secrets") && name != "Hub" {
 					t.Errorf("%s: %s reaches all Secrets", name, itemOf(o))
 				}
 			}
 		}
 	}
+}
+
+// boundEverywhere is true when a ClusterRoleBinding gives a role.
+func boundEverywhere(t *testing.T, objects []*unstructured.Unstructured, role string) bool {
+	t.Helper()
+	return slices.ContainsFunc(objects, func(o *unstructured.Unstructured) bool {
+		if o.GetKind() != "ClusterRoleBinding" {
+			return false
+		}
+		var b rbacv1.ClusterRoleBinding
+		into(t, o, &b)
+		return b.RoleRef.Name == role
+	})
 }
 
 func into(t *testing.T, o *unstructured.Unstructured, target any) {

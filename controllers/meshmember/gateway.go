@@ -77,7 +77,7 @@ func pendingHint(service *corev1.Service) string {
 	const override = "or give spec.gateway.addresses of the MeshMember"
 	switch service.Spec.Type {
 	case corev1.ServiceTypeLoadBalancer:
-		return fmt.Sprintf("Service %s/%s has no load balancer address yet: if the cluster has no load balancer, set spec.eastWestGateway.serviceType of the MeshFederation to NodePort, %s", service.Namespace, service.Name, override)
+		return fmt.Sprintf("Service %s/%s has no load balancer address yet: if the cluster has no load balancer, or its Services share one whose ports another Service has, set spec.eastWestGateway.serviceType of the MeshFederation to NodePort, %s", service.Namespace, service.Name, override)
 	case corev1.ServiceTypeNodePort:
 		return fmt.Sprintf("no ready Node has an address for Service %s/%s: wait for one, %s", service.Namespace, service.Name, override)
 	default:

@@ -9,18 +9,20 @@ import (
 	"sync/atomic"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"github.com/go-logr/logr"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
 
 	"github.com/isthmesh/isthmesh/controlplane/agent/csr"
 	"github.com/isthmesh/isthmesh/controlplane/agent/dns"
+	"github.com/isthmesh/isthmesh/controlplane/agent/drain"
 	"github.com/isthmesh/isthmesh/controlplane/agent/nds"
 	ndsv1 "github.com/isthmesh/isthmesh/controlplane/agent/nds/v1"
 )
 
-// names joins the stream of names to the DNS server, where the pod's DNS is
-// led to the agent. Without that it does nothing.
+// names joins the control plane's stream to the DNS server and to draining,
+// where the pod's DNS is led to the agent. Without that it does nothing.
 type names struct {
 	server *dns.Server
 	stream *nds.Client
@@ -29,7 +31,7 @@ type names struct {
 	issued chan struct{}
 }
 
-func newNames(s Settings, node *corev3.Node, controlPlane spiffeid.ID) *names {
+func newNames(s Settings, node *corev3.Node, controlPlane spiffeid.ID, drainer *drain.Drainer) *names {
 	n := &names{issued: make(chan struct{})}
 	if !s.Node.DNSCapture {
 		return n
@@ -45,7 +47,15 @@ func newNames(s Settings, node *corev3.Node, controlPlane spiffeid.ID) *names {
 		Node:    node,
 		Leaf:    n.leaf.Load,
 		Publish: func(names map[string]*ndsv1.NameTable_NameInfo) { n.server.Set(dns.NewTable(names, pod)) },
-		Clock:   clock.RealClock{}, Random: rand.Float64,
+		Terminating: func(ctx context.Context) {
+			log := logr.FromContextOrDiscard(ctx)
+			if err := drainer.Refuse(ctx); err != nil {
+				log.Error(err, "The pod is being deleted, and callers were not told")
+				return
+			}
+			log.Info("The pod is being deleted: callers go elsewhere")
+		},
+		Clock: clock.RealClock{}, Random: rand.Float64,
 	}
 	return n
 }

@@ -51,7 +51,7 @@ func Run(ctx context.Context, s Settings) (int, error) {
 	if err != nil {
 		return 1, err
 	}
-	names := newNames(s, node, controlPlane)
+	names := newNames(s, node, controlPlane, drainer)
 
 	group.Go(func() error { return secrets.Serve(parts, s.secretSocket()) })
 	group.Go(func() error {

@@ -85,7 +85,9 @@ func Defaults() Settings {
 		TokenFile: "/var/run/secrets/tokens/istio-token",
 		Directory: "/etc/istio/proxy", EnvoyPath: "/usr/local/bin/envoy",
 		Concurrency: 2, LogLevel: "warning", ComponentLogLevel: "misc:error",
-		DrainTime: 45 * time.Second, DrainAtMost: 5 * time.Second, FlushInterval: time.Second,
+		// A call that was on its way to a pod while its application ended is told
+		// so by the sidecar, which therefore stays a moment longer.
+		DrainTime: 45 * time.Second, DrainAtLeast: time.Second, DrainAtMost: 5 * time.Second, FlushInterval: time.Second,
 		MaxConnections: 1<<31 - 1,
 		AdminPort:      AdminPort, StatusPort: StatusPort, HealthPort: HealthPort, MetricsPort: MetricsPort, DNSPort: DNSPort,
 	}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
+	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
 // TestResourceOnTheWire: the bytes are what protobuf would have written.
@@ -52,7 +53,7 @@ func TestResourceOnTheWire(t *testing.T) {
 // the mesh, rather than every one.
 func TestNobodyIsAccepted(t *testing.T) {
 	var c tlsv3.UpstreamTlsContext
-	if err := envoy.ClientTLS("sni", nil, nil).GetTypedConfig().UnmarshalTo(&c); err != nil {
+	if err := envoy.ClientTLS(model.TLSLimits{}, "sni", nil, nil).GetTypedConfig().UnmarshalTo(&c); err != nil {
 		t.Fatal(err)
 	}
 	names := c.GetCommonTlsContext().GetCombinedValidationContext().GetDefaultValidationContext().GetMatchTypedSubjectAltNames()

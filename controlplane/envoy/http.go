@@ -22,7 +22,7 @@ const HTTPFilter = "envoy.filters.network.http_connection_manager"
 // HTTPManager is an HTTP connection manager with what every proxy of the mesh
 // has in common; its caller adds a route specifier and what differs.
 func HTTPManager(s *model.Settings, statPrefix string) *hcmv3.HttpConnectionManager {
-	return &hcmv3.HttpConnectionManager{
+	m := &hcmv3.HttpConnectionManager{
 		StatPrefix:  statPrefix,
 		CodecType:   hcmv3.HttpConnectionManager_AUTO,
 		AccessLog:   AccessLog(s),
@@ -36,13 +36,13 @@ func HTTPManager(s *model.Settings, statPrefix string) *hcmv3.HttpConnectionMana
 		UseRemoteAddress:          wrapperspb.Bool(false),
 		InternalAddressConfig:     &hcmv3.HttpConnectionManager_InternalAddressConfig{},
 		PreserveExternalRequestId: true,
-		// Authorization must see the path that the application sees.
-		NormalizePath:     wrapperspb.Bool(true),
 		Proxy_100Continue: true,
 		// A stream may be idle as long as its ends like.
 		StreamIdleTimeout: durationpb.New(0),
 		UpgradeConfigs:    []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
 	}
+	normalize(m, s.PathNormalization)
+	return m
 }
 
 // HTTPManagerFilter wraps a connection manager as a network filter.

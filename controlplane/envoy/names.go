@@ -33,6 +33,12 @@ func Outbound(port uint16, host model.Hostname) string {
 	return "outbound|" + strconv.Itoa(int(port)) + "||" + string(host)
 }
 
+// OutboundSubset is the cluster of a subset of one service port; without a
+// subset it is that of the whole.
+func OutboundSubset(port uint16, subset string, host model.Hostname) string {
+	return "outbound|" + strconv.Itoa(int(port)) + "|" + subset + "|" + string(host)
+}
+
 // Named is the cluster, and the internal listener, of an endpoint that has a DNS
 // name and no address.
 func Named(host string, port uint16) string {
@@ -46,6 +52,11 @@ func Inbound(port uint16) string { return "inbound|" + strconv.Itoa(int(port)) +
 // cluster at an east-west gateway.
 func SNI(port uint16, host model.Hostname) string {
 	return "outbound_." + strconv.Itoa(int(port)) + "_._." + string(host)
+}
+
+// SubsetSNI names a subset of a service port in mesh TLS.
+func SubsetSNI(port uint16, subset string, host model.Hostname) string {
+	return "outbound_." + strconv.Itoa(int(port)) + "_." + subset + "_." + string(host)
 }
 
 // PortListener is the outbound listener that all HTTP services of one port share.

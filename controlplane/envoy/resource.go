@@ -20,7 +20,14 @@ const (
 	SecretType   = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 	// NameTableType answers names that only the mesh knows (Istio's NDS).
 	NameTableType = "type.googleapis.com/istio.networking.nds.v1.NameTable"
+	// RuntimeType tells the agent of a pod what to set in its Envoy's runtime.
+	RuntimeType = "type.googleapis.com/envoy.service.runtime.v3.Runtime"
 )
+
+// TerminatingKey of Envoy's runtime makes a sidecar refuse what comes by mesh
+// TLS: at 100 all, at 0 nothing. An agent that is told so ends the connections
+// of its pod's callers first.
+const TerminatingKey = "isthmesh.terminating"
 
 // Resource is one Envoy resource, marshalled once and shared by every proxy
 // that sees it. It is immutable; two with equal Version have equal content.

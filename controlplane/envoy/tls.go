@@ -3,11 +3,15 @@
 package envoy
 
 import (
+	"crypto/tls"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
 // Secrets that the agent serves.
@@ -54,7 +58,7 @@ var ciphers = []string{
 
 // ClientTLS is mesh mutual TLS towards a service: the server's certificate must
 // carry exactly one of the identities, which are SPIFFE IDs.
-func ClientTLS(sni string, alpn, identities []string) *corev3.TransportSocket {
+func ClientTLS(limits model.TLSLimits, sni string, alpn, identities []string) *corev3.TransportSocket {
 	if len(identities) == 0 {
 		identities = []string{nobody}
 	}
@@ -63,13 +67,13 @@ func ClientTLS(sni string, alpn, identities []string) *corev3.TransportSocket {
 		names[i] = uri(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: id}})
 	}
 	return &corev3.TransportSocket{Name: TLSSocket, ConfigType: &corev3.TransportSocket_TypedConfig{
-		TypedConfig: Any(&tlsv3.UpstreamTlsContext{CommonTlsContext: common(names, alpn), Sni: sni}),
+		TypedConfig: Any(&tlsv3.UpstreamTlsContext{CommonTlsContext: common(limits, names, alpn), Sni: sni}),
 	}}
 }
 
 // ServerTLS is mesh mutual TLS towards callers: any workload of the federation,
 // which is whoever has a SPIFFE ID under the root.
-func ServerTLS() *corev3.TransportSocket {
+func ServerTLS(limits model.TLSLimits) *corev3.TransportSocket {
 	names := []*tlsv3.SubjectAltNameMatcher{
 		uri(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: anyIdentity}}),
 	}
@@ -78,7 +82,7 @@ func ServerTLS() *corev3.TransportSocket {
 			// What clients of the mesh offer is not here, so nothing is negotiated
 			// with them and the HTTP version is told by the first bytes. Who offers a
 			// real protocol, as gRPC libraries do, gets it.
-			CommonTlsContext:         common(names, []string{"h2", "http/1.1"}),
+			CommonTlsContext:         common(limits, names, []string{"h2", "http/1.1"}),
 			RequireClientCertificate: wrapperspb.Bool(true),
 		}),
 	}}
@@ -88,13 +92,9 @@ func uri(m *matcherv3.StringMatcher) *tlsv3.SubjectAltNameMatcher {
 	return &tlsv3.SubjectAltNameMatcher{SanType: tlsv3.SubjectAltNameMatcher_URI, Matcher: m}
 }
 
-func common(names []*tlsv3.SubjectAltNameMatcher, alpn []string) *tlsv3.CommonTlsContext {
+func common(limits model.TLSLimits, names []*tlsv3.SubjectAltNameMatcher, alpn []string) *tlsv3.CommonTlsContext {
 	return &tlsv3.CommonTlsContext{
-		TlsParams: &tlsv3.TlsParameters{
-			TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2,
-			TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
-			CipherSuites:              ciphers,
-		},
+		TlsParams:                      TLSParameters(limits, ciphers),
 		AlpnProtocols:                  alpn,
 		TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{secret(WorkloadSecret)},
 		ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{
@@ -104,6 +104,24 @@ func common(names []*tlsv3.SubjectAltNameMatcher, alpn []string) *tlsv3.CommonTl
 			},
 		},
 	}
+}
+
+// TLSParameters are TLS 1.2 and 1.3 within limits, with these cipher suites where
+// the limits name none.
+func TLSParameters(limits model.TLSLimits, suites []string) *tlsv3.TlsParameters {
+	p := &tlsv3.TlsParameters{
+		TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2,
+		TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
+		CipherSuites:              suites,
+		EcdhCurves:                limits.Curves,
+	}
+	if limits.MinVersion == tls.VersionTLS13 {
+		p.TlsMinimumProtocolVersion = tlsv3.TlsParameters_TLSv1_3
+	}
+	if len(limits.CipherSuites) > 0 {
+		p.CipherSuites = limits.CipherSuites
+	}
+	return p
 }
 
 // secret of the agent, over its socket. Envoy waits for it for ever.

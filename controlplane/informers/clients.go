@@ -7,6 +7,7 @@ import (
 
 	istio "istio.io/client-go/pkg/clientset/versioned"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
@@ -19,6 +20,8 @@ type Clients struct {
 	Istio      istio.Interface
 	MCS        mcs.Interface
 	Metadata   metadata.Interface
+	// Dynamic reads custom resources.
+	Dynamic dynamic.Interface
 }
 
 // NewClients makes the clients of one API server. Kubernetes' own kinds come
@@ -40,6 +43,9 @@ func NewClients(cfg *rest.Config) (Clients, error) {
 	}
 	if c.Metadata, err = metadata.NewForConfig(cfg); err != nil {
 		return c, fmt.Errorf("make the metadata client: %w", err)
+	}
+	if c.Dynamic, err = dynamic.NewForConfig(cfg); err != nil {
+		return c, fmt.Errorf("make the client for custom resources: %w", err)
 	}
 	return c, nil
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
 	kubefake "k8s.io/client-go/kubernetes/fake"
 	metadatafake "k8s.io/client-go/metadata/fake"
 	clienttesting "k8s.io/client-go/testing"
@@ -34,6 +35,7 @@ type cluster struct {
 	istio      *istiofake.Clientset
 	mcs        *mcsfake.Clientset
 	metadata   *metadatafake.FakeMetadataClient
+	dynamic    *dynamicfake.FakeDynamicClient
 	watched    *watched
 }
 
@@ -61,6 +63,7 @@ func newCluster(t *testing.T, objects ...runtime.Object) *cluster {
 		istio:      istiofake.NewSimpleClientset(),
 		mcs:        mcsfake.NewSimpleClientset(),
 		metadata:   metadatafake.NewSimpleMetadataClient(scheme),
+		dynamic:    dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), customLists),
 		watched:    newWatched(),
 	}
 	c.kubernetes.PrependWatchReactor("*", c.watched.reactor(c.kubernetes.Tracker()))
@@ -93,7 +96,7 @@ func (c *cluster) updateNode(t *testing.T, node *corev1.Node) {
 func (c *cluster) run(t *testing.T) *informers.Set {
 	t.Helper()
 	clients := informers.Clients{
-		Kubernetes: c.kubernetes, Istio: istioClient{c.istio}, MCS: mcsClient{c.mcs}, Metadata: c.metadata,
+		Kubernetes: c.kubernetes, Istio: istioClient{c.istio}, MCS: mcsClient{c.mcs}, Metadata: c.metadata, Dynamic: c.dynamic,
 	}
 	s, err := informers.New(clients, "istio-system", "")
 	if err != nil {

@@ -33,7 +33,10 @@ type kind[T object] struct {
 	// refused is closed when the API server says that it does not serve the resource.
 	refused     chan struct{}
 	refusedOnce sync.Once
-	startOnce   sync.Once
+	// denied is closed when the API server doesn't let the resource be read.
+	denied     chan struct{}
+	deniedOnce sync.Once
+	startOnce  sync.Once
 
 	mu sync.Mutex
 	// dirty names what may differ between sorted and the informer's store.
@@ -42,17 +45,19 @@ type kind[T object] struct {
 	sorted []T
 }
 
-// newKind makes a cache of what lw lists. Trim returns a new object with what
-// the mesh needs; it is handed no other. Notify is called after each event.
-func newKind[T object](resource string, lw cache.ListerWatcher, example T, trim func(T) T, notify func()) (*kind[T], error) {
+// newKind makes a cache of what lw lists, objects of example's type. Trim returns
+// a new object with what the mesh needs; it is handed no other. Notify is called
+// after each event.
+func newKind[From runtime.Object, T object](resource string, lw cache.ListerWatcher, example From, trim func(From) T, notify func()) (*kind[T], error) {
 	k := &kind[T]{
 		resource: resource,
 		informer: cache.NewSharedIndexInformerWithOptions(lw, example, cache.SharedIndexInformerOptions{ObjectDescription: resource}),
 		refused:  make(chan struct{}),
+		denied:   make(chan struct{}),
 		dirty:    map[cache.ObjectName]struct{}{},
 	}
 	err := k.informer.SetTransform(func(o any) (any, error) {
-		if typed, ok := o.(T); ok {
+		if typed, ok := o.(From); ok {
 			return trim(typed), nil
 		}
 		return o, nil
@@ -87,6 +92,9 @@ func newKind[T object](resource string, lw cache.ListerWatcher, example T, trim 
 
 // watchFailed logs why a list or watch ended; it is tried again by itself.
 func (k *kind[T]) watchFailed(ctx context.Context, r *cache.Reflector, err error) {
+	if apierrors.IsForbidden(err) {
+		k.deniedOnce.Do(func() { close(k.denied) })
+	}
 	if !apierrors.IsNotFound(err) {
 		cache.DefaultWatchErrorHandler(ctx, r, err)
 		return
@@ -113,6 +121,31 @@ func (k *kind[T]) wait(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("%s are not read: %w", k.resource, context.Cause(ctx))
+	}
+}
+
+// answered returns true when the API server has said what there is, or that
+// nobody here is to know; false when ctx ended before.
+func (k *kind[T]) answered(ctx context.Context) bool {
+	select {
+	case <-k.registration.HasSyncedChecker().Done():
+	case <-k.refused:
+	case <-k.denied:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// hasAnswered is true once answered returns at once.
+func (k *kind[T]) hasAnswered() bool {
+	select {
+	case <-k.refused:
+		return true
+	case <-k.denied:
+		return true
+	default:
+		return k.registration.HasSynced()
 	}
 }
 
@@ -183,6 +216,10 @@ func compareNames(a, b cache.ObjectName) int {
 func sameContent[T object](a, b T) bool {
 	if a == b {
 		return true
+	}
+	if a.GetGeneration() > 0 && a.GetGeneration() == b.GetGeneration() && a.GetUID() == b.GetUID() {
+		// The API server counts what changes a spec.
+		return maps.Equal(a.GetLabels(), b.GetLabels()) && maps.Equal(a.GetAnnotations(), b.GetAnnotations())
 	}
 	left, right := a.DeepCopyObject().(metav1.Object), b.DeepCopyObject().(metav1.Object)
 	left.SetResourceVersion("")

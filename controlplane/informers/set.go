@@ -51,8 +51,11 @@ type Set struct {
 	serviceExports      *kind[*mcs.ServiceExport]
 
 	// always are the kinds that every cluster has, optional the others by CRD.
-	always   []running
-	optional map[string]running
+	always      []running
+	optional    map[string]running
+	credentials *credentials
+	// fill puts the custom resources into an Input.
+	fill []func(*ingest.Input)
 	// crdsMoved wakes what starts the optional kinds.
 	crdsMoved chan struct{}
 }
@@ -61,6 +64,7 @@ type Set struct {
 // which ConfigMap holds MeshConfig. Nothing is read before Run.
 func New(c Clients, namespace, revision string) (*Set, error) {
 	s := &Set{changes: make(chan struct{}, 1), crdsMoved: make(chan struct{}, 1)}
+	s.credentials = newCredentials(c.Kubernetes, s.notify)
 	var failed error
 	core, everywhere := c.Kubernetes.CoreV1(), metav1.NamespaceAll
 	alive := fields.AndSelectors(
@@ -88,7 +92,7 @@ func New(c Clients, namespace, revision string) (*Set, error) {
 		listWatch(c.MCS, c.MCS.MulticlusterV1beta1().ServiceExports(everywhere), ""), &mcs.ServiceExport{}, trimServiceExport, s.notify)
 	failed = errors.Join(failed, err)
 	s.optional = map[string]running{crdPeerAuthentications: s.peerAuthentications, crdServiceExports: s.serviceExports}
-	return s, failed
+	return s, errors.Join(failed, s.addCustom(c))
 }
 
 // configMapName is the ConfigMap with the MeshConfig of a revision; the default
@@ -200,6 +204,10 @@ func (s *Set) Objects() ingest.Input {
 		Namespaces:          s.namespaces.objects(),
 		PeerAuthentications: s.peerAuthentications.objects(),
 		ServiceExports:      s.serviceExports.objects(),
+	}
+	in.Credentials = s.credentials.read()
+	for _, fill := range s.fill {
+		fill(&in)
 	}
 	for _, o := range s.configMaps.objects() {
 		in.MeshConfig, in.MeshConfigName = o.Data[ingest.MeshConfigKey], o.Name

@@ -62,11 +62,14 @@ func trimEndpointSlice(o *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice 
 func trimPod(o *corev1.Pod) *corev1.Pod {
 	out := &corev1.Pod{ObjectMeta: identityOf(o.ObjectMeta)}
 	out.Labels = o.Labels
+	out.DeletionTimestamp = o.DeletionTimestamp
 	out.Spec = corev1.PodSpec{
 		ServiceAccountName: o.Spec.ServiceAccountName, NodeName: o.Spec.NodeName, HostNetwork: o.Spec.HostNetwork,
 		Containers: proxies(o.Spec.Containers), InitContainers: proxies(o.Spec.InitContainers),
 	}
-	out.Status = corev1.PodStatus{Phase: phase(o.Status.Phase), PodIP: o.Status.PodIP, PodIPs: o.Status.PodIPs}
+	out.Status = corev1.PodStatus{
+		Phase: phase(o.Status.Phase), PodIP: o.Status.PodIP, PodIPs: o.Status.PodIPs, Conditions: unready(o.Status.Conditions),
+	}
 	return out
 }
 
@@ -75,6 +78,16 @@ func proxies(all []corev1.Container) []corev1.Container {
 	for _, c := range all {
 		if c.Name == ingest.ProxyContainer {
 			return []corev1.Container{{Name: c.Name, Args: c.Args}}
+		}
+	}
+	return nil
+}
+
+// unready keeps of a pod's conditions that it isn't ready, without its times.
+func unready(all []corev1.PodCondition) []corev1.PodCondition {
+	for _, c := range all {
+		if c.Type == corev1.PodReady && c.Status != corev1.ConditionTrue {
+			return []corev1.PodCondition{{Type: c.Type, Status: c.Status}}
 		}
 	}
 	return nil

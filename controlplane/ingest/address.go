@@ -42,6 +42,12 @@ func remoteAddress(text string) (netip.Addr, string) {
 	return ip, ""
 }
 
+// isAddress is true for an IP address.
+func isAddress(text string) bool {
+	_, err := netip.ParseAddr(text)
+	return err == nil
+}
+
 // gatewayAddress checks where a member's gateway is said to be: an IP address
 // or a DNS name that is resolved outside this cluster.
 func gatewayAddress(g model.GatewayAddress, domainSuffix string) (string, string) {

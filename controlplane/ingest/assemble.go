@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/isthmesh/isthmesh/controlplane/ingest/keep"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -14,20 +15,33 @@ func (b *build) mesh() *model.Mesh {
 	last, n := b.prev.Mesh, b.next
 	next := &model.Mesh{
 		Settings:  n.settings.Settings,
-		Services:  patch(last.Services, b.gone, b.now),
+		Services:  b.services(),
 		Workloads: last.Workloads, Problems: last.Problems,
 	}
-	if len(b.changedPods)+len(b.retargeted) > 0 {
+	b.readConfiguration(next.Services)
+	n.configuration.place(last, next)
+	next.Credentials = b.in.Credentials
+	if len(b.changedPods)+len(b.retargeted) > 0 || b.problemsMoved {
 		next.Workloads = shared(last.Workloads, n.workloads())
 	}
 	if b.problemsMoved || len(b.changedPods)+len(b.retargeted) > 0 {
 		next.Problems = shared(last.Problems, n.problems())
 	}
-	if last.Settings == next.Settings && sameSlice(last.Services, next.Services) &&
-		sameSlice(last.Workloads, next.Workloads) && sameSlice(last.Problems, next.Problems) {
+	if keep.Same(*last, *next) {
 		return last
 	}
 	return next
+}
+
+// services are those of the cluster, of other members and of entries.
+func (b *build) services() []model.ServiceState {
+	n := b.next
+	n.local = patch(b.prev.local, b.gone, b.now)
+	old := b.prev.entries
+	if old != nil && sameSlice(b.prev.local, n.local) && sameSlice(old.Services, n.entries.Services) {
+		return b.prev.Mesh.Services
+	}
+	return withEntries(b.prev.Mesh.Services, n.local, n.entries.Services)
 }
 
 // shared returns old when now holds the same.
@@ -88,18 +102,19 @@ func (r *Result) workloads() []*model.Workload {
 			all = append(all, row.workload)
 		}
 	}
+	all, r.clashes = withMachines(all, r.entries.Workloads)
 	return all
 }
 
 // tableProblems are the objects that share a key.
 func (r *Result) tableProblems() []model.Problem {
 	return slices.Concat(r.services.problems, r.slices.problems, r.pods.problems, r.nodes.problems,
-		r.namespaces.problems, r.policies.problems, r.exports.problems)
+		r.namespaces.problems, r.policies.problems, r.exports.problems, slices.Concat(r.custom.problems...), r.custom.inert())
 }
 
 // problems of all parts, sorted.
 func (r *Result) problems() []model.Problem {
-	all := slices.Concat(r.tableProblems(), r.settings.problems, r.rules.problems, r.imports.problems)
+	all := slices.Concat(r.tableProblems(), r.settings.problems, r.rules.problems, r.imports.problems, r.configuration.problems(), r.entries.Problems, r.clashes)
 	for _, row := range r.rows {
 		all = append(all, row.problems...)
 	}

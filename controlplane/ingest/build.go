@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
+	"github.com/isthmesh/isthmesh/controlplane/ingest/entries"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -20,10 +21,13 @@ func Build(in Input, prev *Result) *Result {
 		prev = &Result{Mesh: &model.Mesh{}}
 	}
 	b := &build{in: &in, prev: prev, next: &Result{}, pending: map[key]*sources{}}
+	b.readSettings()
 	b.readObjects()
 	b.readShared()
+	b.readEntries()
 	b.readPods()
 	b.buildServices()
+	b.buildEntries()
 	b.buildWorkloads()
 	b.next.Mesh = b.mesh()
 	return b.next
@@ -69,6 +73,15 @@ func (b *build) pendAll(rows serviceRows) {
 	}
 }
 
+// readSettings reads the mesh's options first: they say which namespaces it is
+// made of.
+func (b *build) readSettings() {
+	p, n := b.prev, b.next
+	n.namespaces, _ = p.namespaces.next(kindNamespace, b.in.Namespaces)
+	n.settings = nextSettings(b.in, n.namespaces.rows, p.settings)
+	b.in, n.narrowing = discover(n.settings, n.namespaces.rows).of(b.in, p.narrowing)
+}
+
 // readObjects finds the objects that changed and the services that they bear on.
 func (b *build) readObjects() {
 	p, n := b.prev, b.next
@@ -91,9 +104,9 @@ func (b *build) readObjects() {
 		}
 	}
 	n.services, n.slices, n.exports, n.nodes = services, endpoints, exports, nodes
-	n.namespaces, _ = p.namespaces.next(kindNamespace, b.in.Namespaces)
 	n.policies, _ = p.policies.next(kindPeerAuthentication, b.in.PeerAuthentications)
 	n.pods, _ = p.pods.next(kindPod, b.in.Pods)
+	n.custom = p.custom.next(b.in)
 }
 
 // either is the object of a change: the new one, or the old one that is gone.
@@ -142,7 +155,6 @@ func sliceOwner(o *discoveryv1.EndpointSlice) (key, bool) {
 // namespaces, imports.
 func (b *build) readShared() {
 	p, n := b.prev, b.next
-	n.settings = nextSettings(b.in, n.namespaces.rows, p.settings)
 	if p.settings == nil || p.settings.Settings != n.settings.Settings {
 		b.stalePods = true
 		b.pendAll(p.rows)
@@ -243,7 +255,7 @@ func (b *build) buildServices() {
 		n.rows = b.prev.rows
 		return
 	}
-	at := &surroundings{settings: n.settings, nodes: n.nodes.rows, pods: n.podRows, distribution: n.distribution}
+	at := &surroundings{settings: n.settings, nodes: n.nodes.rows, pods: n.podRows, distribution: n.distribution, machines: n.machines, decorations: n.decorations}
 	keys := slices.SortedFunc(maps.Keys(b.pending), key.compare)
 	n.rows = slices.Grow(n.rows, len(b.prev.rows)+len(keys))
 	rest := b.prev.rows
@@ -297,7 +309,7 @@ func (b *build) compareRows(old, now *serviceRow) {
 }
 
 func sameState(a, b model.ServiceState) bool {
-	return a.Service == b.Service && sameSlice(a.Endpoints, b.Endpoints)
+	return a.Service == b.Service && sameSlice(a.Endpoints, b.Endpoints) && sameSlice(a.UDP, b.UDP)
 }
 
 // buildWorkloads gives the pods that changed, and those that services send to
@@ -306,12 +318,17 @@ func (b *build) buildWorkloads() {
 	n := b.next
 	owned := false
 	for _, run := range byNamespace(slices.Concat(b.changedPods, b.retargeted)) {
-		claims := map[string][]claim{}
+		claims := map[string][]entries.Claim{}
 		for _, row := range n.rows.in(run[0].namespace) {
 			for _, t := range row.targets {
 				if among(run, t.pod) {
-					claims[t.pod] = append(claims[t.pod], claim{t, row.service})
+					claims[t.pod] = append(claims[t.pod], row.claim(t))
 				}
+			}
+		}
+		for _, c := range claimsIn(n.entries.Claims, run[0].namespace) {
+			if among(run, c.Workload) {
+				claims[c.Workload] = append(claims[c.Workload], c)
 			}
 		}
 		for _, k := range run {

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
+	"github.com/isthmesh/isthmesh/controlplane/ingest/entries"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -22,6 +23,9 @@ type surroundings struct {
 	pods     podRows
 	// distribution is each namespace's annotation of traffic distribution.
 	distribution map[string]string
+	// machines are the WorkloadEntries, decorations what ServiceEntries add.
+	machines    *entries.Machines
+	decorations map[key][]string
 }
 
 // addSlices adds the endpoints of a Service's slices to the draft's ports.
@@ -33,11 +37,13 @@ func (d *draft) addSlices(o *corev1.Service, given []*discoveryv1.EndpointSlice,
 			continue
 		}
 		for i := range s.Endpoints {
-			d.addEndpoint(s, i, at)
+			d.addEndpoint(o, s, i, at)
 		}
 	}
-	for i := range d.ports {
-		d.ports[i].endpoints = distinct(d.ports[i].endpoints)
+	for _, ports := range [][]draftPort{d.ports, d.udp} {
+		for i := range ports {
+			ports[i].endpoints = distinct(ports[i].endpoints)
+		}
 	}
 	slices.SortFunc(d.targets, compareTargets)
 	d.targets = slices.Compact(d.targets)
@@ -65,7 +71,7 @@ func btoi(b bool) int {
 }
 
 // addEndpoint adds endpoint i of a slice to each port that the slice serves.
-func (d *draft) addEndpoint(s *discoveryv1.EndpointSlice, i int, at *surroundings) {
+func (d *draft) addEndpoint(o *corev1.Service, s *discoveryv1.EndpointSlice, i int, at *surroundings) {
 	e := &s.Endpoints[i]
 	address, ok := d.address(s, i)
 	if !ok {
@@ -80,13 +86,18 @@ func (d *draft) addEndpoint(s *discoveryv1.EndpointSlice, i int, at *surrounding
 		d.service.Identities = append(d.service.Identities, pod.workload.Identity)
 	}
 	ready, draining := readiness(e)
+	// The slice of a pod that is being deleted will say so in a moment: callers
+	// need not wait for it.
+	leaving := ready && pod != nil && pod.workload.Terminating && !o.Spec.PublishNotReadyAddresses
+	ready, draining = ready && !leaving, draining || leaving
 	for _, p := range s.Ports {
 		port := d.served(p)
 		if port == nil {
 			continue
 		}
 		number := uint16(*p.Port)
-		if pod.inMesh() {
+		udp := p.Protocol != nil && *p.Protocol == corev1.ProtocolUDP
+		if pod.inMesh() && !udp {
 			d.targets = append(d.targets, target{pod: pod.workload.Name, InboundPort: model.InboundPort{
 				Port: number, Protocol: port.Protocol, Service: d.service.Hostname, ServicePort: port.Number,
 			}})
@@ -114,18 +125,26 @@ func (d *draft) address(s *discoveryv1.EndpointSlice, i int) (netip.Addr, bool) 
 
 // served is the draft's port that a slice's port stands behind; nil when none.
 func (d *draft) served(p discoveryv1.EndpointPort) *draftPort {
-	if p.Port == nil || *p.Port < 1 || *p.Port > 65535 || p.Protocol != nil && *p.Protocol != corev1.ProtocolTCP {
+	if p.Port == nil || *p.Port < 1 || *p.Port > 65535 {
+		return nil
+	}
+	ports := d.ports
+	switch {
+	case p.Protocol == nil || *p.Protocol == corev1.ProtocolTCP:
+	case *p.Protocol == corev1.ProtocolUDP:
+		ports = d.udp
+	default:
 		return nil
 	}
 	name := ""
 	if p.Name != nil {
 		name = *p.Name
 	}
-	i := slices.IndexFunc(d.ports, func(have draftPort) bool { return have.Name == name })
+	i := slices.IndexFunc(ports, func(have draftPort) bool { return have.Name == name })
 	if i < 0 {
 		return nil
 	}
-	return &d.ports[i]
+	return &ports[i]
 }
 
 // podBehind is the pod that the endpoint refers to, or nil when it refers to
@@ -174,6 +193,7 @@ func (at *surroundings) endpoint(s *discoveryv1.EndpointSlice, e *discoveryv1.En
 		return out
 	}
 	out.Locality, out.Network, out.MTLS = pod.workload.Locality, pod.workload.Network, pod.takesTLS(port)
+	out.Labels = pod.labels
 	if pod.inMesh() {
 		out.Workload = key{s.Namespace, pod.workload.Name}.String()
 	}

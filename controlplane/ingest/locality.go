@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/isthmesh/isthmesh/controlplane/ingest/entries"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -50,22 +51,11 @@ func nodeLocality(n *corev1.Node) model.Locality {
 func (l localities) podLocality(p *corev1.Pod, fallback model.Locality) model.Locality {
 	for _, label := range []string{labelLocality, labelLegacyLocality} {
 		if v := p.Labels[label]; v != "" {
-			return parseLocality(v)
+			return entries.ParseLocality(v)
 		}
 	}
 	if at, ok := l.of(p.Spec.NodeName); ok {
 		return at
 	}
 	return fallback
-}
-
-// parseLocality reads region.zone.subzone; a label cannot hold the slash that
-// separates them elsewhere.
-func parseLocality(s string) model.Locality {
-	separator := "."
-	if strings.Contains(s, "/") {
-		separator = "/"
-	}
-	parts := append(strings.SplitN(s, separator, 3), "", "")
-	return model.Locality{Region: parts[0], Zone: parts[1], SubZone: parts[2]}
 }

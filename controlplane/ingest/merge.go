@@ -24,6 +24,7 @@ const mostPorts = 1000
 func draftImported(g *group, suffix string) *draft {
 	d := &draft{service: model.Service{
 		Hostname: hostname(g.key, suffix), Name: g.name, Namespace: g.namespace,
+		Origin: model.Origin{Kind: kindServiceImport, Namespace: g.namespace, Name: g.name, CreatedUnix: g.exports[0].export.CreatedUnix},
 	}}
 	if g.address.IsValid() {
 		d.service.Addresses = []netip.Addr{g.address}

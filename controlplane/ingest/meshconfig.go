@@ -12,6 +12,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	meshapi "istio.io/api/mesh/v1alpha1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/isthmesh/isthmesh/controlplane/ingest/fields"
 )
 
 // meshConfig is a parsed MeshConfig and which of its fields were written.
@@ -21,6 +23,8 @@ type meshConfig struct {
 	set, unknown []string
 	// namesOutbound: outboundTrafficPolicy has a mode (the zero value is a mode too).
 	namesOutbound bool
+	// nested are the fields below the top level that do not exist, by their paths.
+	nested []string
 	// unsupported are fields that are set and not honoured, by their path.
 	unsupported []string
 }
@@ -29,8 +33,10 @@ type meshConfig struct {
 // defaultConfig; the agent merges metrics, so enablePrometheusMerge may be true.
 var honoured = []string{
 	"accessLogEncoding", "accessLogFile", "accessLogFormat", "connectTimeout", "defaultConfig",
-	"enableAutoMtls", "enablePrometheusMerge", "outboundTrafficPolicy", "rootNamespace",
-	"trustDomain", "trustDomainAliases",
+	"defaultDestinationRuleExportTo", "defaultHttpRetryPolicy", "defaultServiceExportTo", "defaultVirtualServiceExportTo",
+	"discoverySelectors", "dnsRefreshRate", "enableAutoMtls", "enablePrometheusMerge", "extensionProviders", "h2UpgradePolicy",
+	"localityLbSetting", "meshMTLS", "outboundTrafficPolicy", "pathNormalization", "rootNamespace",
+	"tcpKeepalive", "tlsDefaults", "trustDomain", "trustDomainAliases",
 }
 
 // parseMeshConfig reads the YAML of ConfigMap istio, key mesh.
@@ -40,16 +46,19 @@ func parseMeshConfig(text string) (*meshConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not YAML: %w", err)
 	}
+	if fields.TooDeep(data) {
+		return nil, fmt.Errorf("nested deeper than %d levels", fields.MaxDepth)
+	}
 	written := map[string]json.RawMessage{}
 	if err := json.Unmarshal(data, &written); err != nil {
 		return nil, fmt.Errorf("not a mapping of fields: %w", err)
 	}
-	fields := parsed.ProtoReflect().Descriptor().Fields()
-	known := map[string]json.RawMessage{}
+	known := parsed.ProtoReflect().Descriptor().Fields()
+	kept := map[string]json.RawMessage{}
 	for _, name := range slices.Sorted(maps.Keys(written)) {
-		field := fields.ByJSONName(name)
+		field := known.ByJSONName(name)
 		if field == nil {
-			field = fields.ByTextName(name)
+			field = known.ByTextName(name)
 		}
 		if field == nil {
 			parsed.unknown = append(parsed.unknown, name)
@@ -58,18 +67,39 @@ func parseMeshConfig(text string) (*meshConfig, error) {
 		if string(written[name]) == "null" {
 			continue
 		}
-		known[field.JSONName()] = written[name]
+		kept[field.JSONName()] = written[name]
 	}
-	if data, err = json.Marshal(known); err != nil {
+	if data, err = json.Marshal(kept); err != nil {
 		return nil, err
 	}
-	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, parsed.MeshConfig); err != nil {
+	// Istio's own decoder takes durations such as 10ms and 5m; the other one says
+	// better what is wrong.
+	if err := parsed.UnmarshalJSON(data); err != nil {
+		if clear := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, &meshapi.MeshConfig{}); clear != nil {
+			err = clear
+		}
 		return nil, cleanProtoError(err)
 	}
-	parsed.set = slices.Sorted(maps.Keys(known))
-	parsed.namesOutbound = holds(known["outboundTrafficPolicy"], "mode")
+	if parsed.nested, err = nestedUnknown(data); err != nil {
+		return nil, err
+	}
+	parsed.set = slices.Sorted(maps.Keys(kept))
+	parsed.namesOutbound = holds(kept["outboundTrafficPolicy"], "mode")
 	parsed.unsupported = unsupportedFields(parsed)
 	return parsed, nil
+}
+
+// nestedUnknown are the paths in a MeshConfig that it has no place for.
+func nestedUnknown(data []byte) ([]string, error) {
+	written := map[string]any{}
+	if err := json.Unmarshal(data, &written); err != nil {
+		return nil, err
+	}
+	paths := fields.Unknown(&struct{ Spec meshapi.MeshConfig }{}, map[string]any{"spec": written})
+	for i, p := range paths {
+		paths[i] = strings.TrimPrefix(p, "spec.")
+	}
+	return paths, nil
 }
 
 // holds is true when a JSON mapping has a field.
@@ -85,9 +115,6 @@ func unsupportedFields(c *meshConfig) []string {
 		if _, ok := slices.BinarySearch(honoured, name); !ok {
 			paths = append(paths, name)
 		}
-	}
-	if c.GetAccessLogEncoding() != meshapi.MeshConfig_TEXT {
-		paths = append(paths, "accessLogEncoding")
 	}
 	if c.EnablePrometheusMerge != nil && !c.EnablePrometheusMerge.Value {
 		paths = append(paths, "enablePrometheusMerge")

@@ -41,6 +41,11 @@ type facts struct {
 	workload model.Workload
 	// hosted: the pod is in its node's network, which no sidecar can take over.
 	hosted bool
+	// labels in canonical form, one string for all of its endpoints.
+	labels model.Labels
+	// ready is false while the pod says that it isn't; what Services need of that
+	// stands in their EndpointSlices.
+	ready bool
 	// problems of policies that select it in vain.
 	problems []model.Problem
 }
@@ -53,6 +58,8 @@ func factsOf(p *corev1.Pod, s *settings, nodes localities, policies *policies) *
 	account := orDefault(p.Spec.ServiceAccountName, "default")
 	f := &facts{
 		hosted: p.Spec.HostNetwork,
+		labels: model.LabelsOf(p.Labels),
+		ready:  ready(p),
 		workload: model.Workload{
 			Name: p.Name, Namespace: p.Namespace, UID: string(p.UID),
 			Addresses:      podAddresses(p),
@@ -63,12 +70,24 @@ func factsOf(p *corev1.Pod, s *settings, nodes localities, policies *policies) *
 			Network:        model.NetworkID(orDefault(p.Labels[labelNetwork], string(s.Network))),
 			Labels:         p.Labels,
 			Meshed:         !p.Spec.HostNetwork && meshed(p),
+			Terminating:    p.DeletionTimestamp != nil,
 		},
 	}
 	if !f.hosted {
 		f.workload.MTLS, f.workload.PortMTLS, f.problems = policies.of(p.Namespace, p.Labels)
 	}
 	return f
+}
+
+// ready is what the pod's condition says; true when it has none, which only
+// files do that hold running pods.
+func ready(p *corev1.Pod) bool {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return true
 }
 
 // identity is the SPIFFE ID of a service account.

@@ -4,7 +4,9 @@ package ingest_test
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
+	"time"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
@@ -75,7 +77,52 @@ func printSettings(b *strings.Builder, s *model.Settings) {
 	fmt.Fprintln(b, words("mesh", named("cluster", s.Cluster), named("network", s.Network),
 		named("trust-domain", s.TrustDomain), list("aliases", s.TrustDomainAliases), named("root", s.RootNamespace),
 		locality(s.Locality), flag2("registry-only", s.OutboundRegistryOnly), flag2("no-auto-mtls", !s.AutoMTLS),
-		named("access-log", s.AccessLogPath), named("format", s.AccessLogFormat), timeout))
+		named("access-log", s.AccessLogPath), flag2("json", s.AccessLogJSON), named("format", s.AccessLogFormat), timeout,
+		flag2("http2-upgrade", s.HTTP2Upgrade), number("dns-refresh-ms", s.DNSRefreshMillis),
+		list("services-to", s.ServiceExportTo), list("routings-to", s.RoutingExportTo), list("policies-to", s.PolicyExportTo)))
+	show := func(name string, value any, zero bool) {
+		if !zero {
+			fmt.Fprintf(b, "  %s %+v\n", name, value)
+		}
+	}
+	show("path-normalization", s.PathNormalization, s.PathNormalization == 0)
+	show("mesh-tls", s.MeshTLS, reflect.ValueOf(s.MeshTLS).IsZero())
+	show("other-tls", s.OtherTLS, reflect.ValueOf(s.OtherTLS).IsZero())
+	if l := s.LocalityBalancing; l != nil {
+		show("localities", *l, false)
+	}
+	if r := s.Retries; r != nil {
+		backoff := time.Duration(0)
+		if r.Backoff != nil {
+			backoff = *r.Backoff
+		}
+		show("retries", words(fmt.Sprint(r.Attempts), list("on", r.On), list("statuses", r.Statuses), flag2("remote", r.RemoteLocalities),
+			flag2("any-host", r.AnyHost), "backoff="+backoff.String()), false)
+	}
+	if k := s.TCPKeepalive; k != nil {
+		show("keepalive", *k, false)
+	}
+	for _, p := range s.Providers {
+		show("provider", p, false)
+	}
+}
+
+func number(name string, n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s=%d", name, n)
+}
+
+// visible is who sees a service; nothing for everybody.
+func visible(v model.Visibility) string {
+	switch {
+	case !v.Limited:
+		return ""
+	case len(v.Namespaces) == 0:
+		return "seen-by-nobody"
+	}
+	return list("seen-by", v.Namespaces)
 }
 
 func printService(b *strings.Builder, s model.ServiceState) {
@@ -83,7 +130,11 @@ func printService(b *strings.Builder, s model.ServiceState) {
 	kind := [...]string{"ClusterIP", "Headless", "ExternalName"}[v.Kind]
 	fmt.Fprintln(b, words("service", string(v.Hostname), kind, list("vip", v.Addresses), named("to", v.ExternalName),
 		flag2("local", v.Local), flag2("exported", v.Exported), flag2("imported", v.Imported), flag2("prefer-close", v.PreferClose),
-		list("alias", v.Aliases)))
+		list("alias", v.Aliases), list("range", v.Ranges), flag2("allocated", v.Allocated), flag2("external", v.External),
+		[...]string{"", "as-called", "dns", "dns-round-robin", "by-host"}[v.Resolution], visible(v.Visible), list("names", v.SubjectNames)))
+	if v.Origin.Kind != "Service" && v.Origin.Kind != "ServiceImport" {
+		fmt.Fprintln(b, words("  of", v.Origin.Kind, v.Origin.Namespace+"/"+v.Origin.Name))
+	}
 	if v.ExportedUnix != 0 {
 		fmt.Fprintf(b, "  exported-at %d\n", v.ExportedUnix)
 	}
@@ -91,7 +142,7 @@ func printService(b *strings.Builder, s model.ServiceState) {
 		fmt.Fprintf(b, "  identity %s\n", id)
 	}
 	for i, p := range v.Ports {
-		fmt.Fprintln(b, words("  port", fmt.Sprint(p.Number), p.Name, p.Protocol.String()))
+		fmt.Fprintln(b, words("  port", fmt.Sprint(p.Number), p.Name, p.Protocol.String(), number("target", int64(p.Target))))
 		for _, e := range s.Endpoints[i].Endpoints {
 			weight := ""
 			if e.Weight != 1 {
@@ -99,7 +150,7 @@ func printService(b *strings.Builder, s model.ServiceState) {
 			}
 			fmt.Fprintln(b, words("    endpoint", fmt.Sprintf("%s:%d", e.Address, e.Port), weight, flag2("mtls", e.MTLS),
 				flag2("gateway", e.Gateway), flag2("draining", e.Draining), locality(e.Locality), named("cluster", e.Cluster),
-				named("network", e.Network), named("hostname", e.Hostname), named("workload", e.Workload)))
+				named("network", e.Network), named("hostname", e.Hostname), named("workload", e.Workload), named("labels", e.Labels)))
 		}
 	}
 }

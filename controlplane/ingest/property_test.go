@@ -16,7 +16,7 @@ import (
 )
 
 // sameMesh compares what two meshes say; netip.Addr compares by ==.
-var sameMesh = cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{})}
+var sameMesh = cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})}
 
 // TestIncrementalEqualsFromScratch: after any edits, what Build makes out of
 // the last result is what it makes out of nothing, in any order of the objects.
@@ -47,16 +47,21 @@ func TestIncrementalEqualsFromScratch(t *testing.T) {
 
 func equal(a, b *model.Mesh) bool { return cmp.Equal(a, b, sameMesh) }
 
+// nameOf a service is unique in a mesh.
+func nameOf(s model.ServiceState) string {
+	return string(s.Service.Hostname) + " " + s.Service.Namespace
+}
+
 // checkOrder: lookups by binary search need sorted, distinct keys.
 func checkOrder(t *rapid.T, m *model.Mesh) {
 	for i, s := range m.Services {
-		if i > 0 && m.Services[i-1].Service.Hostname >= s.Service.Hostname {
+		if i > 0 && nameOf(m.Services[i-1]) >= nameOf(s) {
 			t.Fatalf("services %q and %q are not in order", m.Services[i-1].Service.Hostname, s.Service.Hostname)
 		}
 		if len(s.Endpoints) != len(s.Service.Ports) || slices.Contains(s.Endpoints, nil) {
 			t.Fatalf("service %q has %d ports and %d endpoint sets", s.Service.Hostname, len(s.Service.Ports), len(s.Endpoints))
 		}
-		if found, ok := m.Service(s.Service.Hostname); !ok || found.Service != s.Service {
+		if found, ok := m.Service(s.Service.Hostname); !ok || found.Service.Hostname != s.Service.Hostname {
 			t.Fatalf("service %q is not found", s.Service.Hostname)
 		}
 	}
@@ -70,10 +75,11 @@ func checkOrder(t *rapid.T, m *model.Mesh) {
 // checkSharing: a part that says what it said before is the same pointer.
 func checkSharing(t *rapid.T, last, next *model.Mesh) {
 	for _, s := range next.Services {
-		old, ok := last.Service(s.Service.Hostname)
-		if !ok {
+		i := slices.IndexFunc(last.Services, func(old model.ServiceState) bool { return nameOf(old) == nameOf(s) })
+		if i < 0 {
 			continue
 		}
+		old := last.Services[i]
 		if old.Service != s.Service && cmp.Equal(old.Service, s.Service, sameMesh) {
 			t.Fatalf("service %q says the same and is another pointer", s.Service.Hostname)
 		}

@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/isthmesh/isthmesh/controlplane/ingest/entries"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -26,13 +27,12 @@ const (
 var unsupportedAnnotations = []string{
 	"alpha.istio.io/canonical-serviceaccounts",
 	"alpha.istio.io/kubernetes-serviceaccounts",
-	annotationExportTo,
 	"traffic.istio.io/nodeSelector",
 }
 
 // ServiceAnnotations and NamespaceAnnotations are the annotations that Build reads.
 var (
-	ServiceAnnotations   = append([]string{annotationDistribution}, unsupportedAnnotations...)
+	ServiceAnnotations   = append([]string{annotationDistribution, annotationExportTo}, unsupportedAnnotations...)
 	NamespaceAnnotations = []string{annotationDistribution}
 )
 
@@ -40,8 +40,12 @@ var (
 type draft struct {
 	service model.Service
 	ports   []draftPort
+	// udp ports, which are for gateways only.
+	udp []draftPort
 	// targets are the pods' ports that it sends to, ready or not.
-	targets  []target
+	targets []target
+	// claims on WorkloadEntries.
+	claims   []entries.Claim
 	problems []model.Problem
 }
 
@@ -74,7 +78,8 @@ func draftLocal(o *corev1.Service, suffix, distribution string) *draft {
 	d := &draft{service: model.Service{
 		Hostname: hostname(keyOf(o), suffix),
 		Name:     o.Name, Namespace: o.Namespace,
-		Local: true,
+		Local: true, Labels: model.LabelsOf(o.Labels),
+		Origin: model.Origin{Kind: kindService, Namespace: o.Namespace, Name: o.Name, CreatedUnix: o.CreationTimestamp.Unix()},
 	}}
 	switch {
 	case o.Spec.Type == corev1.ServiceTypeExternalName:
@@ -95,6 +100,19 @@ func (d *draft) add(o *corev1.Service, field, reason, format string, args ...any
 	d.problems = append(d.problems, problem(kindService, o, field, reason, format, args...))
 }
 
+// show reads who may see the service.
+func (d *draft) show(o *corev1.Service, fallback []string) {
+	var exportTo []string
+	if value := o.Annotations[annotationExportTo]; strings.TrimSpace(value) != "" {
+		exportTo = strings.Split(value, ",")
+	}
+	var unknown []string
+	d.service.Visible, unknown = model.VisibilityOf(exportTo, o.Namespace, fallback)
+	for _, to := range unknown {
+		d.add(o, "metadata.annotations["+annotationExportTo+"]", Invalid, `%q is no namespace; use the name of one, ".", "~" or "*"`, to)
+	}
+}
+
 // clusterIPs are the virtual addresses, in the order of the Service's families.
 func clusterIPs(o *corev1.Service) []netip.Addr {
 	var all []netip.Addr
@@ -110,6 +128,9 @@ func (d *draft) addPorts(o *corev1.Service) {
 	for i := range o.Spec.Ports {
 		p := &o.Spec.Ports[i]
 		protocol, ok := protocolOf(p)
+		if p.Protocol == corev1.ProtocolUDP && p.Port > 0 && p.Port <= 65535 {
+			d.udp = append(d.udp, draftPort{Port: model.Port{Name: p.Name, Number: uint16(p.Port)}})
+		}
 		if !ok {
 			continue
 		}
@@ -126,7 +147,9 @@ func (d *draft) addPorts(o *corev1.Service) {
 		}
 		d.ports = append(d.ports, draftPort{Port: model.Port{Name: p.Name, Number: uint16(p.Port), Protocol: protocol}})
 	}
-	slices.SortFunc(d.ports, func(a, b draftPort) int { return cmp.Compare(a.Number, b.Number) })
+	byNumber := func(a, b draftPort) int { return cmp.Compare(a.Number, b.Number) }
+	slices.SortFunc(d.ports, byNumber)
+	slices.SortFunc(d.udp, byNumber)
 }
 
 // prefersClose reads spec.trafficDistribution, else the annotation, else the
@@ -155,8 +178,7 @@ func (d *draft) prefersClose(o *corev1.Service, namespace string) bool {
 
 func (d *draft) findUnsupported(o *corev1.Service) {
 	for _, name := range unsupportedAnnotations {
-		value, ok := o.Annotations[name]
-		if !ok || name == annotationExportTo && value == "*" {
+		if _, ok := o.Annotations[name]; !ok {
 			continue
 		}
 		d.add(o, "metadata.annotations["+name+"]", NotSupported, "the annotation is not honoured; remove it")
@@ -188,14 +210,40 @@ func (d *draft) state(prev model.ServiceState) model.ServiceState {
 		}
 		same = same && sets[i] == prev.Endpoints[i]
 	}
+	d.service.UDP = nil
+	for _, p := range d.udp {
+		d.service.UDP = append(d.service.UDP, p.Port)
+	}
 	slices.Sort(d.service.Identities)
 	d.service.Identities = slices.Compact(d.service.Identities)
 	slices.Sort(d.service.Aliases)
+	slices.Sort(d.service.SubjectNames)
+	d.service.SubjectNames = slices.Compact(d.service.SubjectNames)
 	next := model.ServiceState{Service: sharedService(prev.Service, &d.service), Endpoints: sets}
 	if same {
 		next.Endpoints = prev.Endpoints
 	}
+	next.UDP = d.datagrams(prev)
 	return next
+}
+
+// datagrams are the endpoints of UDP ports.
+func (d *draft) datagrams(prev model.ServiceState) []*model.EndpointSet {
+	same := len(prev.UDP) == len(d.udp)
+	var sets []*model.EndpointSet
+	for i, p := range d.udp {
+		slices.SortFunc(p.endpoints, compareEndpoints)
+		set := &model.EndpointSet{Endpoints: p.endpoints}
+		if i < len(prev.UDP) && slices.Equal(prev.UDP[i].Endpoints, p.endpoints) {
+			set = prev.UDP[i]
+		}
+		same = same && set == prev.UDP[i]
+		sets = append(sets, set)
+	}
+	if same {
+		return prev.UDP
+	}
+	return sets
 }
 
 // endpointsOf is the set behind the port of that number; nil when there is none.

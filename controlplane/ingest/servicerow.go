@@ -10,6 +10,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/isthmesh/isthmesh/controlplane/ingest/entries"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -33,7 +34,15 @@ type serviceRow struct {
 	// state has no Service when the sources give none.
 	state    model.ServiceState
 	targets  []target
+	claims   []entries.Claim
 	problems []model.Problem
+}
+
+// claim is a target of the row's Service in the words of package entries.
+func (r *serviceRow) claim(t target) entries.Claim {
+	return entries.Claim{
+		Workload: t.pod, InboundPort: t.InboundPort, By: r.state.Service.Origin, Field: portField(r.service, t.ServicePort),
+	}
 }
 
 // touches is true when a slice of the row refers to one of these pods, which
@@ -74,11 +83,14 @@ func (at *surroundings) build(k key, in sources, prev *serviceRow) *serviceRow {
 		return row
 	case in.service != nil:
 		d = draftLocal(in.service, at.settings.DomainSuffix, at.distribution[k.namespace])
+		d.show(in.service, at.settings.ServiceExportTo)
 		if d.service.Kind != model.ExternalName {
 			d.addSlices(in.service, in.slices, at)
+			d.addMachines(in.service, at)
 		}
 	case in.group != nil:
 		d = draftImported(in.group, at.settings.DomainSuffix)
+		d.service.Visible, _ = model.VisibilityOf(nil, k.namespace, at.settings.ServiceExportTo)
 	default:
 		row.problems = row.exportProblems()
 		return row
@@ -86,7 +98,8 @@ func (at *surroundings) build(k key, in sources, prev *serviceRow) *serviceRow {
 	if in.group != nil {
 		d.mergeGroup(in.group, at)
 	}
-	row.targets = d.targets
+	d.decorate(at.decorations[k])
+	row.targets, row.claims = d.targets, d.claims
 	if d.service.Local || d.service.Imported {
 		d.service.Exported = in.export != nil && d.service.Local && d.service.Kind != model.ExternalName
 		if d.service.Exported {

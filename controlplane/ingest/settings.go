@@ -89,21 +89,30 @@ func (s *settings) apply() {
 	if e.ConnectTimeoutMillis <= 0 {
 		e.ConnectTimeoutMillis = defaultConnectTimeout
 	}
+	problems := s.applyTraffic(&e)
 	s.Settings = &e
-	s.problems = s.findProblems()
+	s.problems = append(problems, s.findProblems()...)
+}
+
+// reporter appends Problems of the ConfigMap that holds MeshConfig.
+func (s *settings) reporter(to *[]model.Problem) reporter {
+	where := key{orDefault(s.base.RootNamespace, defaultRootNamespace), s.name}
+	return func(field, reason, format string, args ...any) {
+		*to = append(*to, problemOf(kindConfigMap, where, field, reason, format, args...))
+	}
 }
 
 func (s *settings) findProblems() []model.Problem {
 	var problems []model.Problem
-	add := func(field, reason, format string, args ...any) {
-		where := key{orDefault(s.base.RootNamespace, defaultRootNamespace), s.name}
-		problems = append(problems, problemOf(kindConfigMap, where, field, reason, format, args...))
-	}
+	add := s.reporter(&problems)
 	if s.broken != "" {
 		add("data.mesh", Invalid, "the last good mesh configuration stays in force; mend the YAML: %s", s.broken)
 	}
 	for _, name := range s.config.unknown {
 		add("data.mesh."+name, UnknownField, "MeshConfig has no field %q; remove it or correct its name", name)
+	}
+	for _, path := range s.config.nested {
+		add("data.mesh."+path, UnknownField, "MeshConfig has no such field; remove it or correct its name")
 	}
 	for _, path := range s.config.unsupported {
 		add("data.mesh."+path, NotSupported, "MeshConfig's %s is not honoured; remove it or expect its default", path)

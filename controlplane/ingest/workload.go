@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/isthmesh/isthmesh/controlplane/ingest/entries"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -25,37 +26,21 @@ func compareTargets(a, b target) int {
 	return cmp.Or(strings.Compare(a.pod, b.pod), cmp.Compare(a.Port, b.Port), cmp.Compare(a.ServicePort, b.ServicePort))
 }
 
-// claim is a target and the Service that it comes from.
-type claim struct {
-	target
-	by *corev1.Service
+// claimsIn are the claims on pods of a namespace; all are sorted by it.
+func claimsIn(all []entries.Claim, namespace string) []entries.Claim {
+	compare := func(c entries.Claim, ns string) int { return strings.Compare(c.By.Namespace, ns) }
+	i, _ := slices.BinarySearchFunc(all, namespace, compare)
+	rest := all[i:]
+	n := slices.IndexFunc(rest, func(c entries.Claim) bool { return c.By.Namespace != namespace })
+	if n < 0 {
+		return rest
+	}
+	return rest[:n]
 }
 
-// inbound decides which service's port each port of a pod belongs to: the
-// oldest one's. The others get a Problem where they mean another protocol.
-func inbound(claims []claim) ([]model.InboundPort, []model.Problem) {
-	slices.SortFunc(claims, func(a, b claim) int {
-		if c := cmp.Compare(a.Port, b.Port); c != 0 {
-			return c
-		}
-		return cmp.Or(compareAge(a.by, b.by), cmp.Compare(a.ServicePort, b.ServicePort))
-	})
-	var ports []model.InboundPort
-	var problems []model.Problem
-	var winner *corev1.Service
-	for _, c := range claims {
-		if len(ports) == 0 || ports[len(ports)-1].Port != c.Port {
-			ports = append(ports, c.InboundPort)
-			winner = c.by
-			continue
-		}
-		if have := ports[len(ports)-1]; have.Protocol != c.Protocol {
-			problems = append(problems, problem(kindService, c.by, fmt.Sprintf("spec.ports[%d]", portIndex(c.by, c.ServicePort)), Conflict,
-				"port %d of its pods is %s here and %s in port %d of Service %q, which is older and wins; give both the same protocol",
-				c.Port, c.Protocol, have.Protocol, have.ServicePort, winner.Name))
-		}
-	}
-	return ports, problems
+// portField names the port of a Service that has this number.
+func portField(o *corev1.Service, number uint16) string {
+	return fmt.Sprintf("spec.ports[%d]", portIndex(o, number))
 }
 
 func portIndex(o *corev1.Service, number uint16) int {
@@ -64,7 +49,7 @@ func portIndex(o *corev1.Service, number uint16) int {
 
 // withInbound returns the row with the workload that the claims give; row
 // itself when that says the same.
-func (r *podRow) withInbound(claims []claim) *podRow {
+func (r *podRow) withInbound(claims []entries.Claim) *podRow {
 	if !r.facts.inMesh() {
 		if r.workload == nil && len(r.problems) == 0 {
 			return r
@@ -73,7 +58,7 @@ func (r *podRow) withInbound(claims []claim) *podRow {
 	}
 	w := r.facts.workload
 	next := &podRow{pod: r.pod, facts: r.facts, workload: &w}
-	w.Inbound, next.problems = inbound(claims)
+	w.Inbound, next.problems = entries.Inbound(claims)
 	if r.workload != nil && reflect.DeepEqual(r.workload, next.workload) {
 		next.workload = r.workload
 	}

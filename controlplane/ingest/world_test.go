@@ -48,7 +48,7 @@ func without[T metav1.Object](objects []T, o T) []T {
 // edit changes one thing of in.
 func (w world) edit(in *ingest.Input) {
 	switch pick(w, "edit", "service", "slice", "slice", "pod", "pod", "node", "namespace", "policy", "export",
-		"imports", "config", "settings", "delete", "shuffle") {
+		"imports", "config", "settings", "delete", "shuffle", "entries", "entries") {
 	case "service":
 		in.Services = set(in.Services, w.service())
 	case "slice":
@@ -66,10 +66,13 @@ func (w world) edit(in *ingest.Input) {
 	case "imports":
 		in.Imports = w.imports(in.Imports)
 	case "config":
-		in.MeshConfig = pick(w, "config", "", "rootNamespace: a", "enableAutoMtls: false", "trustDomain: other", "ingressClass: x\nnone: 1")
+		in.MeshConfig = pick(w, "config", "", "rootNamespace: a", "enableAutoMtls: false", "trustDomain: other", "ingressClass: x\nnone: 1",
+			"discoverySelectors: [{matchLabels: {seen: \"1\"}}]", "defaultServiceExportTo: [.]")
 	case "settings":
 		in.Settings.Network = pick[model.NetworkID](w, "network", "", "n1", "n2")
 		in.Settings.Locality.Region = pick(w, "region", "", "eu")
+	case "entries":
+		w.editEntries(in)
 	case "delete":
 		w.remove(in)
 	case "shuffle":
@@ -86,6 +89,9 @@ func (w world) service() *corev1.Service {
 		if w.yes(name) {
 			o.Spec.Ports = append(o.Spec.Ports, corev1.ServicePort{Name: name, Port: int32(pick(w, "port", 80, 81))})
 		}
+	}
+	if w.yes("selects") {
+		o.Spec.Selector = map[string]string{"app": "x"}
 	}
 	if w.yes("annotated") {
 		o.Annotations = map[string]string{pick(w, "annotation", "networking.istio.io/exportTo", "networking.istio.io/traffic-distribution"): "."}
@@ -123,6 +129,9 @@ func (w world) pod() *corev1.Pod {
 	o.Spec.HostNetwork = pick(w, "host", false, false, true)
 	o.Spec.ServiceAccountName = pick(w, "account", "", "one", "two")
 	o.Status.Phase = pick(w, "phase", corev1.PodRunning, corev1.PodRunning, corev1.PodFailed)
+	if w.yes("is not ready") {
+		o.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse}}
+	}
 	if w.yes("has an address") {
 		o.Status.PodIP = "10.0.1." + fmt.Sprint(o.Name[0])
 	}
@@ -139,7 +148,7 @@ func (w world) node() *corev1.Node {
 func (w world) namespace() *corev1.Namespace {
 	o := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: pick(w, "name", "a", "istio-system")}}
 	if w.yes("labelled") {
-		o.Labels = map[string]string{"topology.istio.io/network": "n2"}
+		o.Labels = map[string]string{"topology.istio.io/network": "n2", "seen": "1"}
 		o.Annotations = map[string]string{"networking.istio.io/traffic-distribution": "PreferClose"}
 	}
 	return o
@@ -234,5 +243,7 @@ func (w world) shuffled(in ingest.Input) ingest.Input {
 	in.Namespaces = rapid.Permutation(in.Namespaces).Draw(w.t, "namespaces")
 	in.PeerAuthentications = rapid.Permutation(in.PeerAuthentications).Draw(w.t, "policies")
 	in.ServiceExports = rapid.Permutation(in.ServiceExports).Draw(w.t, "exports")
+	in.Istio.ServiceEntries = rapid.Permutation(in.Istio.ServiceEntries).Draw(w.t, "entries")
+	in.Istio.WorkloadEntries = rapid.Permutation(in.Istio.WorkloadEntries).Draw(w.t, "machines")
 	return in
 }

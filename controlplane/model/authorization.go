@@ -2,6 +2,8 @@
 
 package model
 
+import "strings"
+
 // AuthorizationAction is what an Authorization does with what it matches.
 type AuthorizationAction uint8
 
@@ -84,6 +86,30 @@ type Condition struct {
 	Values
 }
 
+// Attribute splits the key into the attribute's name and what stands in its
+// brackets: request.auth.claims[a][b] gives request.auth.claims and a, b. False
+// when brackets don't pair.
+func (c Condition) Attribute() (name string, path []string, ok bool) {
+	name, rest, found := strings.Cut(c.Key, "[")
+	if !found {
+		return c.Key, nil, !strings.Contains(c.Key, "]")
+	}
+	for {
+		part, after, closed := strings.Cut(rest, "]")
+		if !closed || part == "" || strings.Contains(part, "[") {
+			return name, nil, false
+		}
+		path = append(path, part)
+		if after == "" {
+			return name, path, true
+		}
+		if after[0] != '[' {
+			return name, nil, false
+		}
+		rest = after[1:]
+	}
+}
+
 // RequestAuthentication says which tokens are taken. Its pointer changes when
 // anything in it changes.
 type RequestAuthentication struct {
@@ -107,6 +133,8 @@ type JWTRule struct {
 	FromCookies []string
 	// ClaimsToHeaders: Name is the header, Value the claim.
 	ClaimsToHeaders []Header
+	// SpaceDelimitedClaims hold several values each, besides scope and permission.
+	SpaceDelimitedClaims []string
 	// OutputHeader gets the payload in base64url; empty for none.
 	OutputHeader string
 	// Forward keeps the token in the request.
@@ -120,9 +148,11 @@ type Provider struct {
 	Name string
 	// GRPC or HTTP external authorization.
 	GRPC bool
-	// Service hostname and port.
-	Host Hostname
-	Port uint16
+	// Service hostname and port; Namespace tells services of one hostname apart,
+	// empty for the one that the caller sees.
+	Namespace string
+	Host      Hostname
+	Port      uint16
 	// TimeoutMillis of one question; 0 for 600 s, as Istio has it.
 	TimeoutMillis int64
 	FailOpen      bool

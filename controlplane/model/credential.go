@@ -4,11 +4,16 @@ package model
 
 // CredentialRef names a Secret, or a ConfigMap with a CA.
 type CredentialRef struct {
+	// Namespace of the object; empty means the namespace of the proxy that asks
+	// (Istio's credentialName).
 	Namespace, Name string
 	// ConfigMap: it is a ConfigMap with key ca.crt.
 	ConfigMap bool
 	// CAOnly: only the CA certificates are wanted.
 	CAOnly bool
+	// Granted: a ReferenceGrant lets proxies of another namespace have it. Without
+	// it, only a proxy whose pod is in the object's own namespace gets it.
+	Granted bool
 }
 
 // Credential is the content of a Secret (types kubernetes.io/tls and Opaque,

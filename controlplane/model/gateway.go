@@ -53,6 +53,9 @@ type Listener struct {
 	RedirectHTTPS bool
 	// Invalid listeners are not programmed.
 	Invalid bool
+	// HTTP3 also takes HTTP/3 (QUIC) on the UDP port of the same number and
+	// announces it (annotation isthmesh.dev/http3 of the object); ListenHTTPS only.
+	HTTP3 bool
 }
 
 // ListenerHost is a name, "*", or "*." and a suffix, and the namespace whose
@@ -83,9 +86,13 @@ type ListenerTLS struct {
 	// Credentials hold certificate and key; the first fits when the client names no server.
 	Credentials []CredentialRef
 	// Files in the proxy, instead of Credentials.
-	CertificateFile, KeyFile, CAFile string
+	CertificateFile, KeyFile, CAFile, CRLFile string
+	// MoreFiles are further certificates with their keys, beside CertificateFile and KeyFile.
+	MoreFiles []CertificateFiles
 	// CA verifies clients; nil: the first credential's own ca.crt (or its companion "-cacert").
 	CA *CredentialRef
+	// CAs verify clients beside CA (Gateway API: several caCertificateRefs).
+	CAs []CredentialRef
 	// AllowInvalidClients takes clients whose certificate doesn't verify (Gateway API AllowInsecureFallback).
 	AllowInvalidClients bool
 	// SubjectNames, SPKIHashes (base64) and CertificateHashes (hex) of clients; one must match each list that isn't empty.
@@ -93,4 +100,31 @@ type ListenerTLS struct {
 	// MinVersion and MaxVersion: 0 automatic, else 0x0301 to 0x0304 (RFC 8446).
 	MinVersion, MaxVersion uint16
 	CipherSuites           []string
+}
+
+// CertificateFiles are paths in the proxy of a certificate chain and its key.
+type CertificateFiles struct{ Certificate, Key string }
+
+// ForwardedCertificate is what a gateway makes of the header
+// x-forwarded-client-cert. The zero value is SanitizeSet.
+type ForwardedCertificate uint8
+
+// What becomes of the header.
+const (
+	// SanitizeSet replaces what the client sent by the certificate that it showed.
+	SanitizeSet ForwardedCertificate = iota
+	Sanitize
+	ForwardOnly
+	AppendForward
+	AlwaysForwardOnly
+)
+
+// Topology says what stands before a gateway (Istio's gatewayTopology). The
+// zero value trusts nobody.
+type Topology struct {
+	// TrustedProxies before the gateway that write X-Forwarded-For.
+	TrustedProxies uint32
+	Certificate    ForwardedCertificate
+	// ProxyProtocol: connections begin with the PROXY protocol, version 1 or 2.
+	ProxyProtocol bool
 }

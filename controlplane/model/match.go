@@ -41,8 +41,10 @@ type NamedMatch struct {
 
 // HTTPMatch holds when everything in it holds.
 type HTTPMatch struct {
-	// Name for statistics and access logs.
-	Name   string
+	// Name for access logs.
+	Name string
+	// StatPrefix gives requests that match statistics of their own; empty for none.
+	StatPrefix string
 	Path   Match
 	Scheme Match
 	// Method of the request.

@@ -24,7 +24,7 @@ type Mesh struct {
 	Scopes          []*Scope
 	Authorizations  []*Authorization
 	Authentications []*RequestAuthentication
-	// Patches sorted by Priority, then Origin.Older, then Index.
+	// Patches sorted by Priority, the root namespace's first, then Origin.Older, then Index.
 	Patches []*Patch
 	// Credentials that gateways ask for, sorted by namespace, name and kind.
 	Credentials []*Credential
@@ -38,6 +38,8 @@ type Mesh struct {
 type ServiceState struct {
 	Service   *Service
 	Endpoints []*EndpointSet
+	// UDP[i] belongs to Service.UDP[i].
+	UDP []*EndpointSet
 }
 
 // Service looks a service up by its canonical hostname.
@@ -118,6 +120,26 @@ type Settings struct {
 	HTTP2Upgrade bool
 	// DNSRefreshMillis of DNS clusters (meshConfig.dnsRefreshRate); 0 for Istio's 60 s.
 	DNSRefreshMillis int64
+	// AccessLogJSON writes the access log as JSON; AccessLogFormat is then a JSON
+	// object of field names and Envoy's operators, empty for Istio's default.
+	AccessLogJSON bool
+	// ServiceExportTo, RoutingExportTo and PolicyExportTo are the exportTo of
+	// services, VirtualServices and DestinationRules that have none of their own
+	// (meshConfig.default*ExportTo); empty for everyone. For VisibilityOf.
+	ServiceExportTo, RoutingExportTo, PolicyExportTo []string
+	// MeshTLS limits mutual TLS within the mesh, OtherTLS all other TLS
+	// (meshConfig.meshMTLS and tlsDefaults).
+	MeshTLS, OtherTLS TLSLimits
+	// Topology of gateways (meshConfig.defaultConfig.gatewayTopology); nil for none.
+	Topology *Topology
+}
+
+// TLSLimits are what a mesh asks of TLS beside what it always does.
+type TLSLimits struct {
+	// MinVersion: 0 for TLS 1.2, else 0x0303 or 0x0304 (RFC 8446).
+	MinVersion uint16
+	// CipherSuites of TLS 1.2, and Curves, by Envoy's names; empty for the mesh's own, or Envoy's.
+	CipherSuites, Curves []string
 }
 
 // PathNormalization is how paths are made comparable (meshConfig.pathNormalization).

@@ -16,6 +16,9 @@ type Origin struct {
 	CreatedUnix int64
 }
 
+// Object is the origin itself, for whoever has a value that holds one.
+func (o Origin) Object() Origin { return o }
+
 // Older orders origins by age, then by namespace, name and kind: of two that
 // clash the first in this order wins.
 func (o Origin) Older(than Origin) int {

@@ -28,7 +28,12 @@ type Egress struct {
 	Bind string
 	// NoCapture binds the port instead of taking redirected connections.
 	NoCapture bool
-	// Hosts that are seen: Namespace "*" for any, "~" for none. Own namespace is already written out.
+	// AnyPort: it takes calls to every port of the hosts' HTTP services, which
+	// requests name with the host (protocol HTTP_PROXY, and Unix sockets).
+	AnyPort bool
+	// Hosts that are seen: Namespace "*" for any, "~" for none, "." for the
+	// caller's own; one that begins with "~" takes away. Own namespace is already
+	// written out, but in the root namespace.
 	Hosts []ListenerHost
 }
 

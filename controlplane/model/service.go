@@ -17,11 +17,18 @@ type Service struct {
 	// one that ingest allocates (deterministically, from 240.240.0.0/16), known
 	// only to proxies and their DNS.
 	Addresses []netip.Addr
+	// Ranges of addresses mean the service too (ServiceEntry addresses in CIDR form).
+	Ranges []netip.Prefix
+	// Allocated: ingest gave it its Addresses, so a caller that doesn't ask its
+	// proxy for names comes with another address (ServiceEntry without addresses).
+	Allocated bool
 	Kind      ServiceKind
 	// ExternalName is the DNS name that a ServiceKind ExternalName points at.
 	ExternalName string
-	// Ports sorted by Number. UDP ports are left out.
+	// Ports sorted by Number. UDP ports are not among them.
 	Ports []Port
+	// UDP ports sorted by Number. Only gateways send to them (UDPRoute).
+	UDP []Port
 	// Identities that may answer for this service, over all endpoints and
 	// members, sorted SPIFFE IDs. Clients accept these server certificates only.
 	Identities []string
@@ -120,7 +127,8 @@ type EndpointSet struct{ Endpoints []Endpoint }
 
 // Endpoint is an address with a port behind a service.
 type Endpoint struct {
-	// Address is an IP, or a hostname for a gateway that has only that.
+	// Address is an IP, or a hostname for a gateway or an endpoint of a ServiceEntry
+	// that has only that, or a Unix socket "unix:///path" (or "unix://@name").
 	Address string
 	Port    uint16
 	// Weight is the number of ready endpoints that it stands for; 1 for a pod.

@@ -151,7 +151,12 @@ type ConnectionPool struct {
 	// UseClientProtocol speaks to the endpoint what the client spoke; HTTP2 upgrades (true) or not (false), nil by the mesh's default.
 	UseClientProtocol bool
 	HTTP2             *bool
+	// HTTP2Ping probes connections of HTTP/2; nil for none.
+	HTTP2Ping *Ping
 }
+
+// Ping of HTTP/2: one per Interval, each answered within Timeout.
+type Ping struct{ Interval, Timeout time.Duration }
 
 // Keepalive probes of TCP; zero values are the system's.
 type Keepalive struct {
@@ -170,12 +175,16 @@ type OutlierDetection struct {
 	BaseEjection *time.Duration
 	// MaxEjectionPercent and MinHealthPercent from 0 to 100.
 	MaxEjectionPercent, MinHealthPercent *uint32
+	// ErrorStatuses are the answers that count as errors; empty for all from 500 on.
+	ErrorStatuses []uint32
 }
 
 // RetryBudget limits concurrent retries.
 type RetryBudget struct {
 	Percent        float64
 	MinConcurrency uint32
+	// Interval over which requests count as active; nil for those that are active now.
+	Interval *time.Duration
 }
 
 // Tunnel sends connections through a proxy with CONNECT or POST.

@@ -26,6 +26,10 @@ type Workload struct {
 	// Inbound are the ports that services send to on this pod, sorted by Port,
 	// one per Port; the oldest service's protocol wins a conflict.
 	Inbound []InboundPort
+	// Terminating: its pod is being deleted.
+	Terminating bool
+	// Topology of a gateway, as its pod's annotation says; nil takes the mesh's.
+	Topology *Topology
 }
 
 // InboundPort is a port of the pod that at least one service targets.

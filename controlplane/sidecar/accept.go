@@ -94,8 +94,16 @@ func accept(mode model.MTLSMode, protocol model.Protocol) []acceptance {
 	return append(out, acceptance{transport: "tls"})
 }
 
+// guard holds the filters of a workload's policies. They are the same on every
+// port, and what they know of ports they ask the connection.
+type guard struct {
+	settings *model.Settings
+	http     []*hcmv3.HttpFilter
+	tcp      []*listenerv3.Filter
+}
+
 // chain of one port for one kind of connection.
-func (p inboundPort) chain(s *model.Settings, a acceptance) *listenerv3.FilterChain {
+func (p inboundPort) chain(g guard, a acceptance) *listenerv3.FilterChain {
 	match := &listenerv3.FilterChainMatch{TransportProtocol: a.transport, ApplicationProtocols: a.alpn}
 	name := envoy.VirtualInbound
 	if p.port != 0 {
@@ -104,20 +112,20 @@ func (p inboundPort) chain(s *model.Settings, a acceptance) *listenerv3.FilterCh
 	}
 	c := &listenerv3.FilterChain{Name: name, FilterChainMatch: match}
 	if a.mesh {
-		c.TransportSocket = envoy.ServerTLS()
+		c.TransportSocket = envoy.ServerTLS(g.settings.MeshTLS)
 	}
 	if a.http {
-		c.Filters = []*listenerv3.Filter{envoy.HTTPManagerFilter(p.manager(s, a.mesh))}
+		c.Filters = []*listenerv3.Filter{envoy.HTTPManagerFilter(p.manager(g, a.mesh))}
 		return c
 	}
-	proxy := envoy.TCPProxy(s, p.cluster)
+	proxy := envoy.TCPProxy(g.settings, p.cluster)
 	if a.mesh {
 		// The application hears of a connection only when its client has proved
 		// who it is; the access log knows it from the start.
 		proxy.UpstreamConnectMode = tcpproxyv3.UpstreamConnectMode_ON_DOWNSTREAM_TLS_HANDSHAKE
 		proxy.MaxEarlyDataBytes = wrapperspb.UInt32(0)
 	}
-	c.Filters = []*listenerv3.Filter{envoy.TCPProxyFilter(proxy)}
+	c.Filters = append(slices.Clone(g.tcp), envoy.TCPProxyFilter(proxy))
 	return c
 }
 
@@ -134,16 +142,19 @@ var fromProxies = []string{
 	"x-envoy-peer-metadata-id",
 }
 
-func (p inboundPort) manager(s *model.Settings, mesh bool) *hcmv3.HttpConnectionManager {
-	m := envoy.HTTPManager(s, p.cluster)
+func (p inboundPort) manager(g guard, mesh bool) *hcmv3.HttpConnectionManager {
+	m := envoy.HTTPManager(g.settings, p.cluster)
+	m.HttpFilters = append(slices.Clone(g.http), m.HttpFilters...)
 	m.ServerName = "istio-envoy"
 	m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_APPEND_FORWARD
 	m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{
 		Subject: wrapperspb.Bool(true), Uri: true, Dns: true,
 	}
 	var untrusted []string
+	var first []*routev3.Route
 	if mesh {
 		m.LocalReplyConfig = sayUnreached()
+		first = []*routev3.Route{refuseTerminating()}
 	} else {
 		untrusted = fromProxies
 	}
@@ -152,10 +163,12 @@ func (p inboundPort) manager(s *model.Settings, mesh bool) *hcmv3.HttpConnection
 		ValidateClusters:        wrapperspb.Bool(false),
 		RequestHeadersToRemove:  untrusted,
 		ResponseHeadersToRemove: []string{unreachedHeader}, // an application can't say it
+		// A route that says it does so after the removal.
+		MostSpecificHeaderMutationsWins: true,
 		VirtualHosts: []*routev3.VirtualHost{{
 			Name:    "inbound|http",
 			Domains: []string{"*"},
-			Routes: []*routev3.Route{{
+			Routes: append(first, &routev3.Route{
 				Name:  "default",
 				Match: envoy.EveryPath(),
 				Action: &routev3.Route_Route{Route: &routev3.RouteAction{
@@ -166,7 +179,7 @@ func (p inboundPort) manager(s *model.Settings, mesh bool) *hcmv3.HttpConnection
 						GrpcTimeoutHeaderMax: durationpb.New(0),
 					},
 				}},
-			}},
+			}),
 		}},
 	}}
 	return m

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/isthmesh/isthmesh/controlplane/destination"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
@@ -22,44 +23,65 @@ import (
 type Reach struct {
 	// Gateways: some endpoints are east-west gateways.
 	Gateways bool
+	// Written are the endpoints themselves, of a service that has no EDS; they
+	// stand in the cluster.
+	Written *model.EndpointSet
 }
 
 // ReachOf looks at the endpoints of one port.
-func ReachOf(set *model.EndpointSet) Reach {
+func ReachOf(svc *model.Service, set *model.EndpointSet) Reach {
+	if svc.Resolution != model.Discovered {
+		return Reach{Written: set}
+	}
 	return Reach{Gateways: slices.ContainsFunc(set.Endpoints, func(e model.Endpoint) bool { return e.Gateway })}
 }
 
-// Cluster of one service port, whose endpoints come by EDS. port is an index
-// into svc.Ports.
-func Cluster(s *model.Settings, svc *model.Service, port int, reach Reach) (*envoy.Resource, error) {
-	c := outbound(s, svc, port, reach)
-	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
-	c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: envoy.ADS(), ServiceName: c.Name}
-	return envoy.NewResource(c.Name, c)
+// Clusters of one service port: that of the whole, and of each subset of the
+// policy. port is an index into the service's ports.
+func (c Call) Clusters(port int, reach Reach) ([]*envoy.Resource, []model.Problem, error) {
+	var out []*envoy.Resource
+	var problems []model.Problem
+	for i, t := range c.targets(port) {
+		made := outbound(c.Settings, t, reach)
+		found := destination.Apply(made, t)
+		c.discover(made, t, reach.Written, destination.Caller{Labels: c.Labels, Cluster: c.Settings.Cluster, Network: c.Settings.Network})
+		if i == 0 || len(problems) == 0 {
+			problems = append(problems, found...)
+		}
+		r, err := envoy.NewResource(made.Name, made)
+		if err != nil {
+			return nil, nil, err
+		}
+		out = append(out, r)
+	}
+	return out, problems, nil
 }
 
 // External is the cluster of one port of an ExternalName service whose name the
 // mesh doesn't know.
-func External(s *model.Settings, svc *model.Service, port int) (*envoy.Resource, error) {
-	p := svc.Ports[port]
-	name := envoy.Outbound(p.Number, svc.Hostname)
-	c := plain(s, name)
-	c.LbPolicy = clusterv3.Cluster_LEAST_REQUEST
-	speak(c, p.Protocol, Reach{})
-	resolve(c, svc.ExternalName, p.Number)
-	return envoy.NewResource(name, c)
+func (c Call) External(port int) (*envoy.Resource, []model.Problem, error) {
+	p := c.Service.Ports[port]
+	name := envoy.Outbound(p.Number, c.Service.Hostname)
+	made := plain(c.Settings, name)
+	made.LbPolicy = clusterv3.Cluster_LEAST_REQUEST
+	speak(made, p.Protocol, Reach{})
+	resolve(made, c.Service.ExternalName, p.Number)
+	problems := destination.Apply(made, c.targets(port)[0])
+	r, err := envoy.NewResource(name, made)
+	return r, problems, err
 }
 
 // outbound is what clusters of services have in common.
-func outbound(s *model.Settings, svc *model.Service, port int, reach Reach) *clusterv3.Cluster {
-	p := svc.Ports[port]
-	c := plain(s, envoy.Outbound(p.Number, svc.Hostname))
+func outbound(s *model.Settings, t destination.Target, reach Reach) *clusterv3.Cluster {
+	svc := t.Service
+	p := svc.Ports[t.Port]
+	c := plain(s, envoy.OutboundSubset(p.Number, t.Subset, svc.Hostname))
 	c.LbPolicy = clusterv3.Cluster_LEAST_REQUEST
 	c.TransportSocketMatches = []*clusterv3.Cluster_TransportSocketMatch{
 		{
 			Name:            "tlsMode-istio",
 			Match:           &structpb.Struct{Fields: map[string]*structpb.Value{tlsMode: structpb.NewStringValue(tlsModeMesh)}},
-			TransportSocket: envoy.ClientTLS(envoy.SNI(p.Number, svc.Hostname), offers(p.Protocol), svc.Identities),
+			TransportSocket: envoy.ClientTLS(s.MeshTLS, t.SNI, offers(p.Protocol), svc.Identities),
 		},
 		{
 			Name:  "tlsMode-disabled",

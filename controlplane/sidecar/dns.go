@@ -27,7 +27,7 @@ import (
 // Named is true for endpoints whose address is a DNS name.
 func Named(e *model.Endpoint) bool {
 	_, err := netip.ParseAddr(e.Address)
-	return err != nil
+	return err != nil && socket(e) == nil
 }
 
 // NamedListener leads to the name and port of an endpoint, from inside the proxy.

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/isthmesh/isthmesh/controlplane/destination"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
@@ -30,12 +31,55 @@ const (
 // Endpoints of one service port, ordered as seen from a locality. port is an
 // index into svc.Ports.
 func Endpoints(s *model.Settings, svc *model.Service, port int, set *model.EndpointSet, from model.Locality) (*envoy.Resource, error) {
-	a := assignment(s, svc, port, set, from)
-	return envoy.NewResource(a.ClusterName, a)
+	out, err := Call{Settings: s, Service: svc}.Endpoints(port, set, destination.Caller{Locality: from})
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
 }
 
-func assignment(s *model.Settings, svc *model.Service, port int, set *model.EndpointSet, from model.Locality) *endpointv3.ClusterLoadAssignment {
-	priority := priorities(s, svc, set, from)
+// Endpoints of one service port as a caller is to try them: those of the whole,
+// and of each subset of the policy. Other networks' gateways have no labels, so
+// a subset that asks for labels leaves them out.
+func (c Call) Endpoints(port int, set *model.EndpointSet, from destination.Caller) ([]*envoy.Resource, error) {
+	var out []*envoy.Resource
+	for _, t := range c.targets(port) {
+		a := c.assignment(t, chosen(t, set), from)
+		r, err := envoy.NewResource(a.ClusterName, a)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// chosen endpoints of a target.
+func chosen(t destination.Target, set *model.EndpointSet) *model.EndpointSet {
+	if t.Subset == "" {
+		return set
+	}
+	i := slices.IndexFunc(t.Policy.Subsets, func(s model.Subset) bool { return s.Name == t.Subset })
+	wanted := t.Policy.Subsets[i].Labels
+	if wanted == "" {
+		return set
+	}
+	out := &model.EndpointSet{}
+	for _, e := range set.Endpoints {
+		if !e.Gateway && e.Labels.Contain(wanted) {
+			out.Endpoints = append(out.Endpoints, e)
+		}
+	}
+	return out
+}
+
+func (c Call) assignment(t destination.Target, set *model.EndpointSet, from destination.Caller) *endpointv3.ClusterLoadAssignment {
+	s, svc := c.Settings, c.Service
+	balancing := destination.Localities(t)
+	priority := priorities(s, svc, set, from.Locality)
+	if balancing != nil {
+		priority = destination.Priorities(balancing, from, set.Endpoints, priority)
+	}
 	order := make([]int, len(set.Endpoints))
 	for i := range order {
 		order[i] = i
@@ -44,9 +88,10 @@ func assignment(s *model.Settings, svc *model.Service, port int, set *model.Endp
 		return cmp.Or(cmp.Compare(priority[a], priority[b]), compareLocality(set.Endpoints[a].Locality, set.Endpoints[b].Locality))
 	})
 
-	out := &endpointv3.ClusterLoadAssignment{ClusterName: envoy.Outbound(svc.Ports[port].Number, svc.Hostname)}
+	out := &endpointv3.ClusterLoadAssignment{ClusterName: envoy.OutboundSubset(svc.Ports[t.Port].Number, t.Subset, svc.Hostname)}
 	var group *endpointv3.LocalityLbEndpoints
 	var at model.Locality
+	var localities []model.Locality
 	for _, i := range order {
 		e := &set.Endpoints[i]
 		if group == nil || group.Priority != priority[i] || at != e.Locality {
@@ -57,28 +102,56 @@ func assignment(s *model.Settings, svc *model.Service, port int, set *model.Endp
 				LoadBalancingWeight: wrapperspb.UInt32(0),
 			}
 			out.Endpoints = append(out.Endpoints, group)
+			localities = append(localities, at)
 		}
-		group.LbEndpoints = append(group.LbEndpoints, lbEndpoint(e, metadata(s, svc, e)))
+		group.LbEndpoints = append(group.LbEndpoints, lbEndpoint(svc, e, metadata(s, svc, e)))
 		group.LoadBalancingWeight.Value += max(e.Weight, 1)
+	}
+	if balancing != nil {
+		weigh(out, balancing, from.Locality, localities)
 	}
 	return out
 }
 
-func lbEndpoint(e *model.Endpoint, m *corev3.Metadata) *endpointv3.LbEndpoint {
+// weigh localities as a distribution wants; one that gets nothing is left out.
+func weigh(a *endpointv3.ClusterLoadAssignment, l *model.LocalityBalancing, from model.Locality, localities []model.Locality) {
+	sums := make([]uint32, len(a.Endpoints))
+	for i, g := range a.Endpoints {
+		sums[i] = g.LoadBalancingWeight.Value
+	}
+	weights, ok := destination.Weights(l, from, localities, sums)
+	if !ok {
+		return
+	}
+	kept := a.Endpoints[:0]
+	for i, g := range a.Endpoints {
+		if weights[i] > 0 {
+			g.LoadBalancingWeight.Value = weights[i]
+			kept = append(kept, g)
+		}
+	}
+	a.Endpoints = kept
+}
+
+func lbEndpoint(svc *model.Service, e *model.Endpoint, m *corev3.Metadata) *endpointv3.LbEndpoint {
 	health := corev3.HealthStatus_UNKNOWN
 	if e.Draining {
 		health = corev3.HealthStatus_DRAINING
 	}
 	return &endpointv3.LbEndpoint{
-		HostIdentifier:      &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: address(e)}},
+		HostIdentifier:      &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: address(svc, e)}},
 		HealthStatus:        health,
 		Metadata:            m,
 		LoadBalancingWeight: wrapperspb.UInt32(max(e.Weight, 1)),
 	}
 }
 
-func address(e *model.Endpoint) *corev3.Address {
-	if !Named(e) {
+func address(svc *model.Service, e *model.Endpoint) *corev3.Address {
+	if socket := socket(e); socket != nil {
+		return socket
+	}
+	// A cluster that looks names up takes them as they are.
+	if svc.Resolution != model.Discovered || !Named(e) {
 		return envoy.Address(e.Address, e.Port)
 	}
 	return &corev3.Address{Address: &corev3.Address_EnvoyInternalAddress{EnvoyInternalAddress: &corev3.EnvoyInternalAddress{

@@ -9,14 +9,16 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/policy"
 )
 
 // Stranger is what a sidecar takes whose workload is not known: mutual TLS
 // only, because a workload's own mode may be just that.
 var Stranger = &model.Workload{MTLS: model.Strict}
 
-// Inbound listener of a workload: everything that was redirected to port 15006.
-func Inbound(s *model.Settings, w *model.Workload) (*envoy.Resource, error) {
+// Inbound listener of a workload: everything that was redirected to port 15006,
+// as far as its policies let it in.
+func Inbound(s *model.Settings, w *model.Workload, policies *policy.Chosen) (*envoy.Resource, error) {
 	ipv6 := hasIPv6(w)
 	l := &listenerv3.Listener{
 		Name:             envoy.VirtualInbound,
@@ -34,9 +36,10 @@ func Inbound(s *model.Settings, w *model.Workload) (*envoy.Resource, error) {
 		l.AdditionalAddresses = []*listenerv3.AdditionalAddress{{Address: envoy.Address("::", envoy.InboundPort)}}
 	}
 	ports := inboundPorts(w)
+	g := guard{settings: s, http: policy.HTTP(s, policies), tcp: policy.TCP(s, policies)}
 	for _, p := range ports {
 		for _, a := range accept(p.mode, p.protocol) {
-			l.FilterChains = append(l.FilterChains, p.chain(s, a))
+			l.FilterChains = append(l.FilterChains, p.chain(g, a))
 		}
 	}
 	inspectors(l, ports)

@@ -12,8 +12,10 @@ import (
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/isthmesh/isthmesh/controlplane/destination"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/routing"
 )
 
 // connectAttempts lets a TCP connection try another endpoint when one refuses.
@@ -26,7 +28,10 @@ var reserved = []uint16{15000, envoy.OutboundPort, envoy.InboundPort, 15020, 150
 // SharesPort is true when a service port is served by the listener that all
 // HTTP services of that port share.
 func SharesPort(svc *model.Service, p model.Port) bool {
-	return p.Protocol.IsHTTP() && !slices.Contains(reserved, p.Number)
+	if slices.Contains(reserved, p.Number) {
+		return false
+	}
+	return p.Protocol.IsHTTP() || p.Protocol == model.Auto && svc.Kind == model.ClusterIP && len(svc.Addresses) == 0
 }
 
 // VirtualOutbound takes every connection that the workload opens and hands it to
@@ -47,60 +52,178 @@ func VirtualOutbound(s *model.Settings, ipv6 bool) (*envoy.Resource, error) {
 	return envoy.NewResource(l.Name, l)
 }
 
-// PortListener is shared by the HTTP services of one port: they are told apart
-// by the request's host.
-func PortListener(s *model.Settings, port uint16, ipv6 bool) (*envoy.Resource, error) {
+// SharedPort is what a port takes of services that no address tells apart.
+type SharedPort struct {
+	// HTTP is told apart by the request's host.
+	HTTP bool
+	// Lookup: some of it goes to the host that the request names.
+	Lookup bool
+	// Chains take connections by server name or destination.
+	Chains []*listenerv3.FilterChain
+	// Rest takes what nothing else does; nil leaves it to hosts that the mesh doesn't know.
+	Rest *listenerv3.FilterChain
+}
+
+// PortListener is shared by the services of one port that no address tells
+// apart: HTTP by the request's host, TLS by the server name.
+func PortListener(s *model.Settings, port uint16, ipv6 bool, shared SharedPort) (*envoy.Resource, error) {
 	l := listener(envoy.PortListener(port), "0.0.0.0", port, ipv6)
-	sniffHTTP(l)
-	l.FilterChains = []*listenerv3.FilterChain{httpChain(s, l.Name, envoy.PortRoute(port), nil)}
-	l.DefaultFilterChain = unknown(s)
+	l.FilterChains = shared.Chains
+	if shared.HTTP {
+		l.FilterChains = append(l.FilterChains[:len(l.FilterChains):len(l.FilterChains)], httpChain(s, l.Name, envoy.PortRoute(port), nil, shared.Lookup))
+	}
+	inspect(l)
+	l.DefaultFilterChain = shared.Rest
+	if shared.Rest == nil {
+		l.DefaultFilterChain = unknown(s)
+	}
 	return envoy.NewResource(l.Name, l)
 }
 
-// AddressListeners of a service: one for each of its addresses and each port
-// that is told by the address.
-func AddressListeners(s *model.Settings, svc *model.Service) ([]*envoy.Resource, error) {
-	var out []*envoy.Resource
-	for i, p := range svc.Ports {
-		if svc.Kind == model.ExternalName || SharesPort(svc, p) {
-			continue
-		}
-		for _, address := range svc.Addresses {
-			r, err := addressListener(s, svc, i, address)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, r)
-		}
+// inspect puts the inspectors into a listener that its chains ask for.
+func inspect(l *listenerv3.Listener) {
+	var tls, http bool
+	for _, c := range l.FilterChains {
+		m := c.GetFilterChainMatch()
+		tls = tls || m.GetTransportProtocol() == "tls" || len(m.GetServerNames()) > 0
+		http = http || len(m.GetApplicationProtocols()) > 0
 	}
-	return out, nil
+	l.ListenerFilters = nil
+	if tls {
+		l.ListenerFilters = append(l.ListenerFilters, envoy.TLSInspector())
+	}
+	if http {
+		l.ListenerFilters = append(l.ListenerFilters, envoy.HTTPInspector())
+	}
+	if tls || http {
+		envoy.Sniff(l)
+	}
 }
 
-func addressListener(s *model.Settings, svc *model.Service, port int, address netip.Addr) (*envoy.Resource, error) {
+// SharedChains of a service port that no address tells, or not for everybody:
+// TLS is told by the server name, which is the service's hostname; rest takes
+// bytes that nothing tells.
+func (c Call) SharedChains(port int) (chains []*listenerv3.FilterChain, rest *listenerv3.FilterChain, problems []model.Problem) {
+	svc := c.Service
+	p := svc.Ports[port]
+	if !svc.External && len(svc.Addresses) > 0 && len(svc.Ranges) == 0 || svc.Kind != model.ClusterIP || p.Protocol.IsHTTP() || slices.Contains(reserved, p.Number) {
+		return nil, nil, nil
+	}
+	chains, rest, problems = c.told(port)
+	if len(svc.Addresses) > 0 || p.Protocol == model.Auto {
+		// Bytes are told by the address, or are nobody's.
+		rest = nil
+	}
+	return chains, rest, problems
+}
+
+// ByServerName are the chains of a port where no address tells the service;
+// its problems have been told where its own listeners are made.
+func (c Call) ByServerName(port int) (chains []*listenerv3.FilterChain, rest *listenerv3.FilterChain) {
+	chains, rest, _ = c.told(port)
+	return chains, rest
+}
+
+// told apart by the server name: TLS; rest takes bytes.
+func (c Call) told(port int) (chains []*listenerv3.FilterChain, rest *listenerv3.FilterChain, problems []model.Problem) {
+	svc := c.Service
+	p := svc.Ports[port]
+	routed, problems := c.chains(p.Number)
+	for _, r := range routed {
+		if r.GetFilterChainMatch().GetTransportProtocol() == "tls" {
+			chains = append(chains, r)
+		} else if r.GetFilterChainMatch() == nil && rest == nil {
+			rest = r
+		}
+	}
+	own := c.tcpChain(port)
+	switch {
+	case len(routed) > 0:
+	case p.Protocol != model.TCP && svc.Hostname != "*":
+		own.FilterChainMatch = &listenerv3.FilterChainMatch{TransportProtocol: "tls", ServerNames: []string{string(svc.Hostname)}}
+		chains = append(chains, own)
+	default:
+		rest = own
+	}
+	if len(svc.Ranges) > 0 {
+		return c.inRanges(port, chains, rest), nil, problems
+	}
+	return chains, rest, problems
+}
+
+// HostChains are the chains of a host that is no service by itself but has
+// routings, on a port.
+func (c Call) HostChains(port uint16) ([]*listenerv3.FilterChain, []model.Problem) {
+	routed, problems := c.chains(port)
+	routed = slices.DeleteFunc(routed, func(r *listenerv3.FilterChain) bool { return r.GetFilterChainMatch().GetTransportProtocol() != "tls" })
+	return routed, problems
+}
+
+// AddressListeners of a port of a service that is told by the address: one for
+// each of the service's addresses.
+func (c Call) AddressListeners(port int) ([]*envoy.Resource, []model.Problem, error) {
+	svc := c.Service
+	p := svc.Ports[port]
+	if svc.Kind == model.ExternalName || SharesPort(svc, p) || len(svc.Addresses) == 0 {
+		return nil, nil, nil
+	}
+	var routed []*listenerv3.FilterChain
+	var problems []model.Problem
+	if !p.Protocol.IsHTTP() {
+		routed, problems = c.chains(p.Number)
+	}
+	var out []*envoy.Resource
+	for _, address := range svc.Addresses {
+		r, err := c.addressListener(port, address, routed)
+		if err != nil {
+			return nil, problems, err
+		}
+		out = append(out, r)
+	}
+	return out, problems, nil
+}
+
+func (c Call) addressListener(port int, address netip.Addr, routed []*listenerv3.FilterChain) (*envoy.Resource, error) {
+	s, svc := c.Settings, c.Service
 	p := svc.Ports[port]
 	l := listener(envoy.AddressListener(address, p.Number), address.String(), p.Number, false)
-	cluster := envoy.Outbound(p.Number, svc.Hostname)
-	switch {
-	case p.Protocol.IsHTTP():
-		l.FilterChains = []*listenerv3.FilterChain{httpChain(s, l.Name, envoy.ServiceRoute(p.Number, svc.Hostname), nil)}
+	route := envoy.ServiceRoute(p.Number, svc.Hostname)
+	if p.Protocol.IsHTTP() {
+		l.FilterChains = []*listenerv3.FilterChain{httpChain(s, l.Name, route, nil, svc.Resolution == model.ByHost)}
 		l.FilterChains[0].FilterChainMatch = nil
-	case p.Protocol == model.Auto:
-		sniffHTTP(l)
-		l.FilterChains = []*listenerv3.FilterChain{httpChain(s, l.Name, envoy.ServiceRoute(p.Number, svc.Hostname), envoy.OfferHTTP())}
-		l.DefaultFilterChain = tcpChain(s, cluster, nil)
-	default:
-		l.FilterChains = []*listenerv3.FilterChain{tcpChain(s, cluster, nil)}
+		return envoy.NewResource(l.Name, l)
 	}
+	if p.Protocol == model.Auto {
+		l.FilterChains = []*listenerv3.FilterChain{httpChain(s, l.Name, route, envoy.OfferHTTP(), svc.Resolution == model.ByHost)}
+	}
+	for _, r := range routed {
+		if p.Protocol == model.Auto && r.GetFilterChainMatch() == nil {
+			l.DefaultFilterChain = r
+		} else {
+			l.FilterChains = append(l.FilterChains, r)
+		}
+	}
+	switch {
+	case len(routed) > 0:
+	case p.Protocol == model.Auto:
+		l.DefaultFilterChain = c.tcpChain(port)
+	default:
+		l.FilterChains = []*listenerv3.FilterChain{c.tcpChain(port)}
+	}
+	inspect(l)
 	return envoy.NewResource(l.Name, l)
 }
 
 // PodListeners of one port of a headless service without an address of its own:
-// its callers look the pods up and mean the one whose address they take.
-func PodListeners(s *model.Settings, svc *model.Service, port int, set *model.EndpointSet) ([]*envoy.Resource, error) {
+// its callers look the pods up and mean the one whose address they take, unless
+// routings say otherwise.
+func (c Call) PodListeners(port int, set *model.EndpointSet) ([]*envoy.Resource, []model.Problem, error) {
+	svc := c.Service
 	p := svc.Ports[port]
-	if svc.Kind != model.Headless || SharesPort(svc, p) {
-		return nil, nil
+	if !HasPodListeners(svc, p) {
+		return nil, nil, nil
 	}
+	routed, problems := c.chains(p.Number)
 	var out []*envoy.Resource
 	seen := make(map[netip.Addr]bool, len(set.Endpoints))
 	for i := range set.Endpoints {
@@ -111,16 +234,25 @@ func PodListeners(s *model.Settings, svc *model.Service, port int, set *model.En
 		}
 		seen[address] = true
 		l := listener(envoy.AddressListener(address, e.Port), e.Address, e.Port, false)
-		l.FilterChains = []*listenerv3.FilterChain{
-			tcpChain(s, envoy.Outbound(p.Number, svc.Hostname), envoy.Metadata(subsetMatch, map[string]string{podAddress: e.Address})),
+		l.FilterChains = routed
+		if len(routed) == 0 {
+			l.FilterChains = []*listenerv3.FilterChain{
+				tcpChain(c.Settings, envoy.Outbound(p.Number, svc.Hostname), envoy.Metadata(subsetMatch, map[string]string{podAddress: e.Address})),
+			}
 		}
+		inspect(l)
 		r, err := envoy.NewResource(l.Name, l)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		out = append(out, r)
 	}
-	return out, nil
+	return out, problems, nil
+}
+
+// HasPodListeners is true for service ports that are told by the pods' addresses.
+func HasPodListeners(svc *model.Service, p model.Port) bool {
+	return svc.Kind == model.Headless && len(svc.Addresses) == 0 && !SharesPort(svc, p)
 }
 
 // listener of an address that virtualOutbound hands connections to; it binds
@@ -138,22 +270,34 @@ func listener(name, address string, port uint16, ipv6 bool) *listenerv3.Listener
 	return l
 }
 
-func sniffHTTP(l *listenerv3.Listener) {
-	l.ListenerFilters = []*listenerv3.ListenerFilter{envoy.HTTPInspector()}
-	envoy.Sniff(l)
-}
-
-// httpChain takes plain HTTP.
-func httpChain(s *model.Settings, name, route string, filter *hcmv3.HttpFilter) *listenerv3.FilterChain {
+// httpChain takes plain HTTP. lookup: some routes lead to hosts that requests name.
+func httpChain(s *model.Settings, name, route string, filter *hcmv3.HttpFilter, lookup bool) *listenerv3.FilterChain {
 	m := envoy.HTTPManager(s, "outbound_"+name)
 	m.RouteSpecifier = envoy.RDS(route)
+	var before, after []*hcmv3.HttpFilter
 	if filter != nil {
-		m.HttpFilters = append([]*hcmv3.HttpFilter{filter}, m.HttpFilters...)
+		before = append(before, filter)
 	}
+	if lookup {
+		after = append(after, hostLookup(s))
+	}
+	m.HttpFilters = slices.Concat(before, routing.Filters(), after, m.HttpFilters)
 	return &listenerv3.FilterChain{
 		FilterChainMatch: &listenerv3.FilterChainMatch{ApplicationProtocols: envoy.HTTPSniffed},
 		Filters:          []*listenerv3.Filter{envoy.HTTPManagerFilter(m)},
 	}
+}
+
+// tcpChain takes everything to the service itself.
+func (c Call) tcpChain(port int) *listenerv3.FilterChain {
+	p := envoy.TCPProxy(c.Settings, envoy.Outbound(c.Service.Ports[port].Number, c.Service.Hostname))
+	p.MaxConnectAttempts = wrapperspb.UInt32(connectAttempts)
+	destination.StreamOf(c.targets(port)[0]).Apply(p)
+	chain := &listenerv3.FilterChain{Filters: []*listenerv3.Filter{envoy.TCPProxyFilter(p)}}
+	if c.Service.Resolution == model.ByHost {
+		chain.Filters = slices.Insert(chain.Filters, 0, nameLookup(c.Settings, c.Service.Ports[port].Number))
+	}
+	return chain
 }
 
 // tcpChain takes everything; endpoint, when given, narrows the cluster down.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/isthmesh/isthmesh/controlplane/destination"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -26,7 +27,16 @@ const (
 )
 
 // LocalityMatters is true when the order of a port's endpoints depends on where
-// the caller is. Otherwise one resource serves callers everywhere.
+// the caller is, or on its labels. Otherwise one resource serves callers everywhere.
+func (c Call) LocalityMatters(port int, set *model.EndpointSet) bool {
+	if LocalityMatters(c.Settings, c.Service, set) {
+		return true
+	}
+	return len(set.Endpoints) > 1 && slices.ContainsFunc(c.targets(port), func(t destination.Target) bool { return destination.Localities(t) != nil })
+}
+
+// LocalityMatters is true when without a policy the order of a port's endpoints
+// depends on where the caller is.
 func LocalityMatters(s *model.Settings, svc *model.Service, set *model.EndpointSet) bool {
 	for i := range set.Endpoints {
 		e := &set.Endpoints[i]

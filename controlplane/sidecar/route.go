@@ -8,25 +8,26 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/routing"
 )
 
 // VirtualHosts of one service port, as an encoded part of a route
 // configuration, so that route configurations of many namespaces share it.
 // Domains in without are left out: another service has them. pods are the
-// hostnames behind a headless service.
-func VirtualHosts(s *model.Settings, svc *model.Service, others []*model.Service, port int, pods []string, namespace string, without map[string]bool) ([]byte, error) {
+// hostnames behind a headless service; who calls one of them means it, whatever
+// the routes of the service.
+func (c Call) VirtualHosts(others []*model.Service, port int, routes []*routev3.Route, pods []string, namespace string, without map[string]bool) ([]byte, error) {
+	s, svc := c.Settings, c.Service
 	p := svc.Ports[port]
 	name := envoy.ServiceRoute(p.Number, svc.Hostname)
-	cluster := envoy.Outbound(p.Number, svc.Hostname)
 	all := &routev3.RouteConfiguration{}
-	add := func(name string, domains []string, endpoint *corev3.Metadata) {
+	add := func(name string, domains []string, routes []*routev3.Route, endpoint *corev3.Metadata) {
 		seen := make(map[string]bool, len(domains))
 		domains = slices.DeleteFunc(domains, func(d string) bool {
 			again := seen[d]
@@ -34,84 +35,75 @@ func VirtualHosts(s *model.Settings, svc *model.Service, others []*model.Service
 			return again || without[d]
 		})
 		if len(domains) > 0 {
-			all.VirtualHosts = append(all.VirtualHosts, virtualHost(name, domains, cluster, endpoint))
+			all.VirtualHosts = append(all.VirtualHosts, virtualHost(name, domains, c.routesOr(routes, port, name, endpoint)))
 		}
 	}
-	add(name, Domains(s, svc, others, namespace), nil)
+	add(name, Domains(s, svc, others, namespace), routes, nil)
 	for _, pod := range pods {
-		add(pod+"."+name, PodDomains(s, svc, pod, namespace), envoy.Metadata(subsetMatch, map[string]string{podHostname: pod}))
+		add(pod+"."+name, PodDomains(s, svc, pod, namespace), nil, envoy.Metadata(subsetMatch, map[string]string{podHostname: pod}))
 	}
 	return encode(all)
 }
 
+// HostRoutes is the virtual host of a host that is no service by itself but has
+// routings, as an encoded part of a route configuration.
+func HostRoutes(host string, port uint16, domains []string, routes []*routev3.Route) ([]byte, error) {
+	name := envoy.ServiceRoute(port, model.Hostname(host))
+	return encode(&routev3.RouteConfiguration{VirtualHosts: []*routev3.VirtualHost{virtualHost(name, domains, routes)}})
+}
+
 // PortRoutes is the route configuration that all HTTP services of one port
-// share, put together of their virtual hosts.
-func PortRoutes(s *model.Settings, port uint16, hosts [][]byte) (*envoy.Resource, error) {
-	name := envoy.PortRoute(port)
-	head, err := encode(&routev3.RouteConfiguration{Name: name})
-	if err != nil {
-		return nil, err
-	}
-	tail, err := encode(&routev3.RouteConfiguration{
-		VirtualHosts:             []*routev3.VirtualHost{elsewhere(s)},
-		ValidateClusters:         wrapperspb.Bool(false),
-		IgnorePortInHostMatching: true,
-	})
-	if err != nil {
-		return nil, err
-	}
-	parts := slices.Concat([][]byte{head}, hosts, [][]byte{tail})
-	return envoy.FromBytes(name, envoy.RouteType, slices.Concat(parts...)), nil
+// share, put together of their virtual hosts. all: one of them takes every host.
+func PortRoutes(s *model.Settings, port uint16, hosts [][]byte, all bool) (*envoy.Resource, error) {
+	return putTogether(s, envoy.PortRoute(port), hosts, all, true)
 }
 
 // ServiceRoutes is the route configuration of a service port that is told by
 // its address: whatever the host, it is this service.
-func ServiceRoutes(svc *model.Service, port int) (*envoy.Resource, error) {
-	p := svc.Ports[port]
-	name := envoy.ServiceRoute(p.Number, svc.Hostname)
+func (c Call) ServiceRoutes(port int, routes []*routev3.Route) (*envoy.Resource, error) {
+	p := c.Service.Ports[port]
+	name := envoy.ServiceRoute(p.Number, c.Service.Hostname)
 	return envoy.NewResource(name, &routev3.RouteConfiguration{
 		Name:             name,
-		VirtualHosts:     []*routev3.VirtualHost{virtualHost(name, []string{"*"}, envoy.Outbound(p.Number, svc.Hostname), nil)},
+		VirtualHosts:     []*routev3.VirtualHost{virtualHost(name, []string{"*"}, c.routesOr(routes, port, name, nil))},
 		ValidateClusters: wrapperspb.Bool(false),
+		// Rules may answer with more than Envoy's 4 KiB.
+		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(routing.MaxBody),
 	})
 }
 
-func virtualHost(name string, domains []string, cluster string, endpoint *corev3.Metadata) *routev3.VirtualHost {
+func virtualHost(name string, domains []string, routes []*routev3.Route) *routev3.VirtualHost {
 	return &routev3.VirtualHost{
 		Name:                       name,
 		Domains:                    domains,
 		IncludeRequestAttemptCount: true,
 		ResponseHeadersToRemove:    []string{unreachedHeader},
-		Routes: []*routev3.Route{{
-			Name:      "default",
-			Match:     envoy.EveryPath(),
-			Decorator: &routev3.Decorator{Operation: name + "/*"},
-			Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-				ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster},
-				Timeout:          durationpb.New(0),
-				MaxStreamDuration: &routev3.RouteAction_MaxStreamDuration{
-					MaxStreamDuration:    durationpb.New(0),
-					GrpcTimeoutHeaderMax: durationpb.New(0),
-				},
-				RetryPolicy:   retries,
-				MetadataMatch: endpoint,
-			}},
-		}},
+		Routes:                     routes,
 	}
 }
 
-// retries of requests that no server can have handled; shared, read only.
-var retries = &routev3.RetryPolicy{
-	RetryOn:          "connect-failure,refused-stream,unavailable,cancelled,retriable-headers",
-	RetriableHeaders: []*routev3.HeaderMatcher{unreached()},
-	NumRetries:       wrapperspb.UInt32(2),
-	RetryHostPredicate: []*routev3.RetryPolicy_RetryHostPredicate{{
-		Name: "envoy.retry_host_predicates.previous_hosts",
-		ConfigType: &routev3.RetryPolicy_RetryHostPredicate_TypedConfig{
-			TypedConfig: envoy.Any(&previoushostsv3.PreviousHostsPredicate{}),
-		},
-	}},
-	HostSelectionRetryMaxAttempts: 5,
+// routesOr are the routes that routings made, else the one to the service
+// itself; endpoint, when given, narrows its cluster down.
+func (c Call) routesOr(routes []*routev3.Route, port int, name string, endpoint *corev3.Metadata) []*routev3.Route {
+	if len(routes) > 0 {
+		return routes
+	}
+	return []*routev3.Route{{
+		Name:      "default",
+		Match:     envoy.EveryPath(),
+		Decorator: &routev3.Decorator{Operation: name + "/*"},
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: envoy.Outbound(c.Service.Ports[port].Number, c.Service.Hostname)},
+			Timeout:          durationpb.New(0),
+			MaxStreamDuration: &routev3.RouteAction_MaxStreamDuration{
+				MaxStreamDuration:    durationpb.New(0),
+				GrpcTimeoutHeaderMax: durationpb.New(0),
+			},
+			RetryPolicy:   routing.RetryPolicy(c.Settings.Retries),
+			MetadataMatch: endpoint,
+			HashPolicy:    c.hash(port),
+		}},
+	}}
 }
 
 // elsewhere takes requests to hosts that the mesh doesn't know.

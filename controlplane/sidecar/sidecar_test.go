@@ -122,13 +122,13 @@ func TestPortRoutesAreWellFormed(t *testing.T) {
 	svc := &model.Service{Hostname: "a.b.svc.cluster.local", Name: "a", Namespace: "b", Ports: []model.Port{{Number: 80, Protocol: model.HTTP}}}
 	var parts [][]byte
 	for range 2 {
-		p, err := VirtualHosts(settings, svc, nil, 0, []string{"a-0"}, "b", map[string]bool{"a.b": true})
+		p, err := Call{Settings: settings, Service: svc}.VirtualHosts(nil, 0, nil, []string{"a-0"}, "b", map[string]bool{"a.b": true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		parts = append(parts, p)
 	}
-	r, err := PortRoutes(settings, 80, parts)
+	r, err := PortRoutes(settings, 80, parts, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,11 +160,11 @@ func TestPortRoutesAreWellFormed(t *testing.T) {
 func TestClusterDependsOnReachOnly(t *testing.T) {
 	svc := &model.Service{Hostname: "a.b.svc.cluster.local", Ports: []model.Port{{Number: 80, Protocol: model.HTTP}}}
 	for gateways, want := range map[bool]uint32{false: 0, true: requestsPerConnection} {
-		r, err := Cluster(settings, svc, 0, Reach{Gateways: gateways})
+		list, _, err := Call{Settings: settings, Service: svc}.Clusters(0, Reach{Gateways: gateways})
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := r.Message()
+		m, err := list[0].Message()
 		if err != nil {
 			t.Fatal(err)
 		}

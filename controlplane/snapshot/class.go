@@ -7,113 +7,212 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/scope"
 	"github.com/isthmesh/isthmesh/controlplane/sidecar"
 )
 
-// endpointClass is what callers in one locality see of endpoints.
-type endpointClass struct {
-	// near is what depends on the locality, by what it was made of.
-	near      map[endpointKey]*envoy.Resource
-	endpoints layer
+// class is what the sidecars see to which the same configuration applies. What
+// it has in common with everybody is everybody's, by pointer.
+type class struct {
+	key    scope.Class
+	caller scope.Caller
+	scope  *model.Scope
+	basis  scope.Basis
+	ipv6   bool
+	// settings with what the Scope says.
+	settings *model.Settings
+
+	services []model.ServiceState
+	names    *names
+	// entries of the services.
+	entries []*service
+	// common is where each entry is among everybody's, or -1.
+	common []int
+	hosts  []*host
+	ports  []port
+	// bound listeners of the Scope, and their routes.
+	bound, boundRoutes []*envoy.Resource
+	// problems of the Scope.
+	scopeProblems []model.Problem
+
+	clusters, listeners, routes, endpoints layer
+	// table of names.
+	table   layer
+	secrets secrets
 }
 
-// endpointKey is a port of a service; its endpoints and the service as they were.
-type endpointKey struct {
-	svc  *model.Service
-	set  *model.EndpointSet
-	port int
-}
-
-func (s *Snapshot) endpointClass(at model.Locality) *endpointClass {
-	return s.localities.class(at).get(func(earlier *endpointClass) *endpointClass {
+// classOf a sidecar.
+func (s *Snapshot) classOf(p *model.Proxy) *class {
+	c := scope.Caller{Namespace: p.Namespace}
+	if s.scope.AsksLabels() {
+		c.Labels = labelsOf(p)
+	}
+	key, c := s.scope.Class(c)
+	if key == (scope.Class{}) {
+		return s.common
+	}
+	return s.classes.class(key).get(func(earlier *class) *class {
 		if earlier == nil {
-			earlier = &endpointClass{}
+			earlier = &class{}
 		}
-		return s.seenFrom(at, earlier)
+		return s.class(key, c, earlier)
 	})
 }
 
-// seenFrom translates the endpoints whose order depends on the locality.
-func (s *Snapshot) seenFrom(at model.Locality, earlier *endpointClass) *endpointClass {
-	byName := make(map[string]*envoy.Resource, len(earlier.near))
-	for _, r := range earlier.near {
-		byName[r.Name] = r
+func labelsOf(p *model.Proxy) model.Labels {
+	if p.Workload != nil {
+		return model.LabelsOf(p.Workload.Labels)
 	}
-	out := &endpointClass{near: make(map[endpointKey]*envoy.Resource, len(earlier.near))}
-	var near []*envoy.Resource
-	for _, e := range s.entries {
-		for i, p := range e.ports {
-			if p.anywhere != nil || p.svc.Kind == model.ExternalName {
-				continue
+	return model.LabelsOf(p.Labels)
+}
+
+// class of callers, as it follows from what it was before.
+func (s *Snapshot) class(key scope.Class, caller scope.Caller, earlier *class) *class {
+	c := &class{key: key, caller: caller, scope: s.scope.ScopeOf(caller), basis: s.scope.Basis(), ipv6: s.ipv6}
+	if s.common == nil {
+		s.common = c
+	}
+	if earlier.ipv6 != c.ipv6 {
+		// Every listener that several services share gets another address.
+		before := *earlier
+		before.basis, before.ports, before.listeners = scope.Basis{}, nil, layer{}
+		earlier = &before
+	}
+	c.settings = s.settingsOf(c.scope, earlier)
+	if c.settings != earlier.settings {
+		before := *earlier
+		before.basis, before.ports, before.listeners = scope.Basis{}, nil, layer{}
+		earlier = &before
+	}
+	c.services = s.scope.Services(caller)
+	c.names = s.namesOf(c, earlier)
+	s.entriesOf(c, earlier)
+	s.hostsOf(c, earlier)
+	if !c.onlyEndpoints(earlier) {
+		s.portsOf(c, earlier)
+		s.boundOf(c, earlier)
+		s.layersOf(c, earlier)
+	} else {
+		c.bound, c.boundRoutes, c.scopeProblems = earlier.bound, earlier.boundRoutes, earlier.scopeProblems
+		c.ports, c.clusters, c.listeners, c.routes = earlier.ports, earlier.clusters, earlier.listeners, earlier.routes
+	}
+	s.endpointLayer(c, earlier)
+	s.tableOf(c, earlier)
+	s.secretsOf(c, earlier)
+	return c
+}
+
+// settingsOf a Scope's callers.
+func (s *Snapshot) settingsOf(of *model.Scope, earlier *class) *model.Settings {
+	if of == nil || of.RegistryOnly == nil || *of.RegistryOnly == s.mesh.Settings.OutboundRegistryOnly {
+		return s.mesh.Settings
+	}
+	out := *s.mesh.Settings
+	out.OutboundRegistryOnly = *of.RegistryOnly
+	if earlier.settings != nil && earlier.basis == s.scope.Basis() {
+		return earlier.settings
+	}
+	return &out
+}
+
+func (s *Snapshot) namesOf(c, earlier *class) *names {
+	switch {
+	case earlier.basis == c.basis:
+		return earlier.names
+	case c != s.common && sameServices(c.services, s.common.services) && slices.Equal(s.scope.Hosts(c.caller), s.scope.Hosts(s.common.caller)):
+		return s.common.names
+	}
+	return resolveNames(s.mesh.Settings, c.services, s.scope.Hosts(c.caller))
+}
+
+// onlyEndpoints is true when nothing but endpoints may differ from before.
+func (c *class) onlyEndpoints(earlier *class) bool {
+	if earlier.basis != c.basis {
+		return false
+	}
+	return slices.EqualFunc(c.entries, earlier.entries, func(a, b *service) bool {
+		if a == b {
+			return true
+		}
+		return a.translation == b.translation && slices.EqualFunc(a.ports, b.ports, func(a, b *endpoints) bool {
+			return a == b || slices.Equal(a.named, b.named) && slices.Equal(a.listeners, b.listeners)
+		})
+	})
+}
+
+// hidden ports of a service: a Scope's egress listener for a port goes before
+// those for all ports.
+func (c *class) hidden(svc *model.Service) uint64 {
+	if c.scope == nil || c.scope.Egress == nil {
+		return 0
+	}
+	var out uint64
+	for i, p := range svc.Ports {
+		seen, particular := false, false
+		for _, e := range c.scope.Egress {
+			if e.Port == p.Number {
+				particular = true
+				seen = seen || scope.Names(e.Hosts, svc, c.caller.Namespace) && !sidecar.IsBound(&e)
 			}
-			key := endpointKey{p.svc, p.set, i}
-			r := earlier.near[key]
-			if r == nil {
-				made, err := sidecar.Endpoints(s.mesh.Settings, p.svc, i, p.set, at)
-				if err != nil {
-					// Build has reported it: the same strings fail everywhere.
-					continue
-				}
-				r = keep(byName[made.Name], made)
+		}
+		if !particular {
+			for _, e := range c.scope.Egress {
+				seen = seen || e.Port == 0 && scope.Names(e.Hosts, svc, c.caller.Namespace)
 			}
-			out.near[key] = r
-			near = append(near, r)
+		}
+		if !seen {
+			out |= 1 << min(i, 63)
 		}
 	}
-	if len(near) == 0 {
-		// The common layer itself serves.
-		out.endpoints = s.common.endpoints
-		return out
-	}
-	out.endpoints = earlier.endpoints.over(slices.Concat(s.common.endpoints.of, near))
 	return out
 }
 
-// routeClass is what callers in one namespace see of shared ports.
-type routeClass struct {
-	// made of these ports.
-	ports []port
-	layer layer
+// commonEntries by service, for a class that is not everybody.
+func (s *Snapshot) commonEntries(c *class) map[*model.Service]*service {
+	if c == s.common {
+		return nil
+	}
+	s.indexCommon()
+	out := make(map[*model.Service]*service, len(c.services))
+	for _, st := range c.services {
+		if i, ok := s.index.of[st.Service]; ok {
+			out[st.Service] = s.common.entries[i]
+		}
+	}
+	return out
 }
 
-func (s *Snapshot) routeClass(namespace string) *routeClass {
-	return s.namespaces.class(namespace).get(func(earlier *routeClass) *routeClass {
-		if earlier == nil {
-			earlier = &routeClass{}
+func (s *Snapshot) indexCommon() {
+	s.index.once.Do(func() {
+		s.index.of = make(map[*model.Service]int, len(s.common.entries))
+		for i, e := range s.common.entries {
+			s.index.of[e.in.svc] = i
 		}
-		before := make(map[uint16]int, len(earlier.ports))
-		for i, p := range earlier.ports {
-			before[p.number] = i
-		}
-		out := &routeClass{ports: s.ports}
-		resources := make([]*envoy.Resource, 0, len(s.ports))
-		for _, p := range s.ports {
-			resources = append(resources, s.routesFrom(namespace, p, before, earlier))
-		}
-		out.layer = earlier.layer.over(resources)
-		return out
 	})
 }
 
-func (s *Snapshot) routesFrom(namespace string, p port, before map[uint16]int, earlier *routeClass) *envoy.Resource {
-	if !p.namespaces[namespace] {
-		return p.routes
+func (s *Snapshot) commonIndex(svc *model.Service) int {
+	s.indexCommon()
+	if i, ok := s.index.of[svc]; ok {
+		return i
 	}
-	i, ok := before[p.number]
-	// The generic routes are made anew whenever any virtual host of the port is.
-	if ok && sameParts(earlier.ports[i], p) {
-		return earlier.layer.layer.Get(envoy.PortRoute(p.number))
-	}
-	r, err := sidecar.PortRoutes(s.mesh.Settings, p.number, p.seenFrom(namespace))
-	if err != nil {
-		return p.routes
-	}
-	if ok {
-		return keep(earlier.layer.layer.Get(r.Name), r)
-	}
-	return r
+	return -1
 }
 
-func sameParts(a, b port) bool {
-	return len(a.hosts) == len(b.hosts) && (len(a.hosts) == 0 || &a.hosts[0] == &b.hosts[0])
+// found is what another class has made of the same inputs.
+func (s *Snapshot) found(in serviceInputs) *translation {
+	s.others.mu.Lock()
+	defer s.others.mu.Unlock()
+	for _, e := range s.others.of[in.svc] {
+		if e.in.equal(in) {
+			return e.translation
+		}
+	}
+	return nil
+}
+
+func (s *Snapshot) remember(e *service) {
+	s.others.mu.Lock()
+	defer s.others.mu.Unlock()
+	s.others.of[e.in.svc] = append(s.others.of[e.in.svc], e)
 }

@@ -7,15 +7,28 @@ import (
 	"strings"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
+	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/sidecar"
 	"github.com/isthmesh/isthmesh/gateways/eastwest"
 )
 
 // gateway is what all east-west gateways of the member see.
 type gateway struct {
+	// made of these ports, whoever may see the services.
+	made map[exported]exportedPort
 	// names that are passed on, sorted.
 	names                          []string
 	clusters, listeners, endpoints layer
+}
+
+type exported struct {
+	svc  *model.Service
+	port int
+}
+
+type exportedPort struct {
+	set               *model.EndpointSet
+	cluster, endpoint *envoy.Resource
 }
 
 func (s *Snapshot) gatewayLayers(prev *Snapshot) {
@@ -29,29 +42,52 @@ func (s *Snapshot) gatewayLayers(prev *Snapshot) {
 	clusters := []*envoy.Resource{nowhere}
 	var endpoints []*envoy.Resource
 	var names []string
-	for _, e := range s.entries {
-		clusters = append(clusters, e.gateway...)
-		for _, c := range e.gateway {
-			names = append(names, c.Name)
+	made := make(map[exported]exportedPort, len(before.made))
+	for _, st := range s.mesh.Services {
+		if !eastwest.Serves(st.Service) {
+			continue
 		}
-		for _, p := range e.ports {
-			if p.gateway != nil {
-				endpoints = append(endpoints, p.gateway)
+		for i, set := range st.Endpoints {
+			p := s.exportedPort(exported{st.Service, i}, set, before)
+			made[exported{st.Service, i}] = p
+			if p.cluster != nil {
+				clusters, names = append(clusters, p.cluster), append(names, p.cluster.Name)
 			}
+			endpoints = append(endpoints, p.endpoint)
 		}
 	}
 	slices.SortFunc(names, strings.Compare)
+	names = slices.Compact(names)
 	s.gateway = gateway{
+		made:      made,
 		names:     names,
-		clusters:  s.layer(before.clusters, clusters),
+		clusters:  s.layer(layer{}, before.clusters, clusters),
 		listeners: before.listeners,
-		endpoints: s.layer(before.endpoints, endpoints),
+		endpoints: s.layer(layer{}, before.endpoints, endpoints),
 	}
 	if before.listeners.layer == nil || !slices.Equal(names, before.names) {
 		r, err := eastwest.Listener(settings, names)
 		s.reportShared(err)
-		s.gateway.listeners = s.layer(before.listeners, []*envoy.Resource{r})
+		s.gateway.listeners = s.layer(layer{}, before.listeners, []*envoy.Resource{r})
 	}
+}
+
+func (s *Snapshot) exportedPort(k exported, set *model.EndpointSet, before gateway) exportedPort {
+	old, ok := before.made[k]
+	if ok && old.set == set {
+		return old
+	}
+	name := envoy.SNI(k.svc.Ports[k.port].Number, k.svc.Hostname)
+	out := exportedPort{set: set, cluster: old.cluster}
+	if !ok {
+		r, err := eastwest.Cluster(s.mesh.Settings, k.svc, k.port)
+		s.reportShared(err)
+		out.cluster = keep(before.clusters.layer.Get(name), r)
+	}
+	r, err := eastwest.Endpoints(s.mesh.Settings, k.svc, k.port, set)
+	s.reportShared(err)
+	out.endpoint = keep(before.endpoints.layer.Get(name), r)
+	return out
 }
 
 func (g gateway) view() *envoy.View {

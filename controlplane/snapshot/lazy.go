@@ -82,3 +82,18 @@ func (l *lazy[T]) peek() T {
 	}
 	return l.earlier
 }
+
+// made values, of classes that were asked for.
+func (c *classes[K, T]) made() []T {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []T
+	for _, l := range c.of {
+		l.mu.Lock()
+		if l.done {
+			out = append(out, l.value)
+		}
+		l.mu.Unlock()
+	}
+	return out
+}

@@ -26,21 +26,28 @@ type names struct {
 	without map[*model.Service]map[string]bool
 	// owner of each domain but bare names.
 	owner map[string]*model.Service
+	// to is what an ExternalName service leads to.
+	to map[*model.Service]*model.Service
+	// routed are hosts with routings that no service has for itself, and those
+	// of ExternalName services; sorted.
+	routed []string
 }
 
-func resolveNames(mesh *model.Mesh) *names {
+// resolveNames of services, and of hosts that have routings; both sorted.
+func resolveNames(settings *model.Settings, services []model.ServiceState, hosts []string) *names {
 	n := &names{
 		others:   map[*model.Service][]*model.Service{},
 		external: map[*model.Service]bool{},
 		without:  map[*model.Service]map[string]bool{},
-		owner:    make(map[string]*model.Service, 8*len(mesh.Services)),
+		owner:    make(map[string]*model.Service, 8*len(services)),
+		to:       map[*model.Service]*model.Service{},
 	}
-	aliases := make(map[model.Hostname]*model.Service)
-	for _, st := range mesh.Services {
+	byName := make(map[model.Hostname]*model.Service, len(services))
+	for _, st := range services {
 		for _, a := range st.Service.Aliases {
-			aliases[a] = st.Service
+			byName[a] = st.Service
 		}
-		for _, d := range sidecar.Domains(mesh.Settings, st.Service, nil, "") {
+		for _, d := range sidecar.Domains(settings, st.Service, nil, "") {
 			if o := n.owner[d]; o == nil || o == st.Service {
 				n.owner[d] = st.Service
 				continue
@@ -51,14 +58,32 @@ func resolveNames(mesh *model.Mesh) *names {
 			n.without[st.Service][d] = true
 		}
 	}
-	for _, st := range mesh.Services {
+	for _, st := range services {
+		byName[st.Service.Hostname] = st.Service
+	}
+	own := map[*model.Service]bool{}
+	for _, h := range hosts {
+		switch svc := byName[model.Hostname(h)]; {
+		case n.owner[h] == nil:
+			n.routed = append(n.routed, h)
+		case svc != nil && svc.Kind == model.ExternalName && string(svc.Hostname) == h && pointedAt(byName, svc) != nil:
+			n.routed = append(n.routed, h)
+			own[svc] = true
+		}
+	}
+	for _, st := range services {
 		if st.Service.Kind != model.ExternalName {
 			continue
 		}
-		if to := target(mesh, aliases, st.Service); to != nil {
-			n.others[to] = append(n.others[to], st.Service)
-		} else {
+		to := pointedAt(byName, st.Service)
+		switch {
+		case to == nil:
 			n.external[st.Service] = true
+		case own[st.Service]:
+			n.to[st.Service] = to
+		default:
+			n.to[st.Service] = to
+			n.others[to] = append(n.others[to], st.Service)
 		}
 	}
 	return n
@@ -72,7 +97,7 @@ func (n *names) taken(s *model.Settings, svc *model.Service, pods [][]string) ma
 	for _, list := range pods {
 		for _, pod := range list {
 			for _, d := range sidecar.PodDomains(s, svc, pod, svc.Namespace) {
-				if n.owner[d] != nil {
+				if _, routed := slices.BinarySearch(n.routed, d); routed || n.owner[d] != nil {
 					if out == nil {
 						out = map[string]bool{}
 					}
@@ -84,15 +109,11 @@ func (n *names) taken(s *model.Settings, svc *model.Service, pods [][]string) ma
 	return out
 }
 
-// target is the service of the mesh that an ExternalName leads to; nil when it
+// pointedAt is the service of the mesh that an ExternalName leads to; nil when it
 // leads out of the mesh, or in a circle.
-func target(mesh *model.Mesh, aliases map[model.Hostname]*model.Service, svc *model.Service) *model.Service {
+func pointedAt(byName map[model.Hostname]*model.Service, svc *model.Service) *model.Service {
 	for range aliasDepth {
-		host := model.Hostname(strings.ToLower(strings.TrimSuffix(svc.ExternalName, ".")))
-		next := aliases[host]
-		if st, ok := mesh.Service(host); ok {
-			next = st.Service
-		}
+		next := byName[model.Hostname(strings.ToLower(strings.TrimSuffix(svc.ExternalName, ".")))]
 		if next == nil || next.Kind != model.ExternalName {
 			return next
 		}
@@ -102,17 +123,15 @@ func target(mesh *model.Mesh, aliases map[model.Hostname]*model.Service, svc *mo
 }
 
 // problems are the hosts and addresses that services don't get.
-func (n *names) problems(mesh *model.Mesh) []model.Problem {
+func (n *names) problems(services []model.ServiceState) []model.Problem {
 	if len(n.without) == 0 {
 		return nil
 	}
 	var out []model.Problem
-	for _, st := range mesh.Services {
+	for _, st := range services {
 		for _, d := range slices.Sorted(maps.Keys(n.without[st.Service])) {
-			out = append(out, model.Problem{
-				Kind: "Service", Namespace: st.Service.Namespace, Name: st.Service.Name, Reason: "NameConflict",
-				Message: fmt.Sprintf("another service, whose hostname is first in the alphabet, has %q too and keeps it; change one of them", d),
-			})
+			out = append(out, originOf(st.Service).Problem("", "NameConflict",
+				fmt.Sprintf("another service, whose hostname is first in the alphabet, has %q too and keeps it; change one of them", d)))
 		}
 	}
 	return out

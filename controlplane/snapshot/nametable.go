@@ -10,9 +10,9 @@ import (
 
 // nameTable holds the names that the member's own DNS can't answer: services
 // that exist in other members only, and names of the cluster set.
-func nameTable(mesh *model.Mesh) (*envoy.Resource, error) {
+func nameTable(services []model.ServiceState) (*envoy.Resource, error) {
 	table := &ndsv1.NameTable{Table: map[string]*ndsv1.NameTable_NameInfo{}}
-	for _, st := range mesh.Services {
+	for _, st := range services {
 		svc := st.Service
 		if !onlyMesh(svc) {
 			continue
@@ -41,9 +41,9 @@ func onlyMesh(svc *model.Service) bool {
 
 // tableEndpoints are the endpoints that the name table depends on: those of
 // services without an address of their own.
-func tableEndpoints(mesh *model.Mesh) []*model.EndpointSet {
+func tableEndpoints(services []model.ServiceState) []*model.EndpointSet {
 	var out []*model.EndpointSet
-	for _, st := range mesh.Services {
+	for _, st := range services {
 		if onlyMesh(st.Service) && len(st.Service.Addresses) == 0 {
 			out = append(out, st.Endpoints...)
 		}

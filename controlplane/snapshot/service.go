@@ -3,6 +3,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"strings"
@@ -10,25 +11,37 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/sidecar"
-	"github.com/isthmesh/isthmesh/gateways/eastwest"
 )
 
-// service is what follows from one service and its endpoints.
+// service is what follows for one class from one service and its endpoints.
 type service struct {
 	in serviceInputs
+	*translation
+	// ports in the order of the service's.
+	ports []*endpoints
+}
+
+// translation of a service, but for endpoints.
+type translation struct {
 	// clusters, listeners and routes of all its ports.
 	clusters, listeners, routes []*envoy.Resource
 	// hosts of each port that shares its port's routes, by the namespace of the
 	// caller; "" is everybody else.
 	hosts []map[string]*part
-	// gateway clusters.
-	gateway []*envoy.Resource
-	// ports in the order of the service's.
-	ports []*endpoints
+	// chains of each port that shares its port's listener; nil for none.
+	chains []*chains
+	// problems by the objects that caused them.
+	problems []model.Problem
 }
 
 // part of a route configuration.
-type part struct{ encoded []byte }
+type part struct {
+	encoded []byte
+	// all: it takes every host.
+	all bool
+	// lookup: it leads to the hosts that requests name.
+	lookup bool
+}
 
 // serviceInputs are what a service's translation depends on, but for endpoints.
 type serviceInputs struct {
@@ -42,132 +55,210 @@ type serviceInputs struct {
 	pods     [][]string
 	// taken are domains of pods that a service has.
 	taken map[string]bool
+	routed
+	policy *model.DestinationPolicy
+	// hidden ports: the class's Scope doesn't let its callers call them by
+	// themselves; routings may still lead there.
+	hidden uint64
+	holder sidecar.Holder
 }
 
 func (a serviceInputs) equal(b serviceInputs) bool {
-	return a.svc == b.svc && a.external == b.external &&
+	return a.svc == b.svc && a.external == b.external && a.policy == b.policy && a.hidden == b.hidden && a.holder == b.holder && a.routed.equal(b.routed) &&
 		slices.Equal(a.others, b.others) &&
 		maps.Equal(a.without, b.without) && maps.Equal(a.taken, b.taken) &&
 		slices.Equal(a.reach, b.reach) &&
 		slices.EqualFunc(a.pods, b.pods, slices.Equal)
 }
 
-// endpoints is what follows from who answers behind one port.
-type endpoints struct {
-	svc *model.Service
-	set *model.EndpointSet
-	// reach and pods are what the service must know of them.
-	reach sidecar.Reach
-	pods  []string
-	// named are the names that some endpoints have instead of an address.
-	named []named
-	// anywhere is the same for all callers; nil when their locality matters.
-	anywhere *envoy.Resource
-	// listeners by the address of a pod.
-	listeners []*envoy.Resource
-	gateway   *envoy.Resource
-}
+// isHidden is true for the ports from the 64th on when any is hidden there.
+func (a serviceInputs) isHidden(port int) bool { return a.hidden&(1<<min(port, 63)) != 0 }
 
-// named is an endpoint that is looked up by the proxy.
-type named struct {
-	host string
-	port uint16
-}
-
-// services translates what is new of the mesh's services.
-func (s *Snapshot) services(prev *Snapshot) {
-	before := make(map[model.Hostname]*service, len(prev.entries))
-	for _, e := range prev.entries {
-		before[e.in.svc.Hostname] = e
+// entriesOf a class: what is new of its services is translated.
+func (s *Snapshot) entriesOf(c, earlier *class) {
+	same := earlier.basis == c.basis && len(earlier.entries) == len(c.services)
+	var before map[*model.Service]*service
+	var byHost map[model.Hostname]*service
+	if !same {
+		before = s.commonEntries(c)
+		byHost = make(map[model.Hostname]*service, len(earlier.entries))
+		for _, e := range earlier.entries {
+			byHost[e.in.svc.Hostname] = e
+		}
 	}
-	s.entries = make([]*service, len(s.mesh.Services))
-	for i, st := range s.mesh.Services {
-		old := before[st.Service.Hostname]
+	c.entries = make([]*service, len(c.services))
+	c.common = make([]int, len(c.services))
+	for i, st := range c.services {
+		var old, shared *service
+		if same {
+			old = earlier.entries[i]
+			if j := earlier.common[i]; j >= 0 && c != s.common {
+				c.entries[i], c.common[i] = s.common.entries[j], j
+				continue
+			}
+		} else {
+			old, shared = byHost[st.Service.Hostname], before[st.Service]
+		}
 		if old == nil {
 			old = &service{}
 		}
-		s.entries[i] = s.service(st, old)
+		c.entries[i], c.common[i] = s.service(c, st, old, shared, same), -1
+		if shared != nil && c.entries[i] == shared {
+			c.common[i] = s.commonIndex(st.Service)
+		}
 	}
 }
 
-func (s *Snapshot) service(st model.ServiceState, old *service) *service {
+// service of a class. What is the same as for everybody else is shared.
+func (s *Snapshot) service(c *class, st model.ServiceState, old, shared *service, same bool) *service {
 	svc := st.Service
-	in := serviceInputs{svc: svc, others: s.names.others[svc], without: s.names.without[svc], external: s.names.external[svc]}
+	var in serviceInputs
+	if same {
+		in = old.in
+		in.reach, in.pods, in.taken = nil, nil, nil
+	} else {
+		in = s.inputs(c, svc)
+	}
 	ports := make([]*endpoints, len(st.Endpoints))
-	same := old.in.svc == svc
+	unchanged, alike := old.in.svc == svc, shared != nil
 	for i, set := range st.Endpoints {
-		var before *endpoints
-		if i < len(old.ports) {
-			before = old.ports[i]
-		}
-		ports[i] = s.endpoints(svc, i, set, before)
-		same = same && ports[i] == before
+		ports[i] = s.endpoints(c, in, i, set, at(old, i), at(shared, i))
+		unchanged = unchanged && ports[i] == at(old, i)
+		alike = alike && ports[i] == at(shared, i)
 		in.reach = append(in.reach, ports[i].reach)
 		in.pods = append(in.pods, ports[i].pods)
 	}
-	in.taken = s.names.taken(s.mesh.Settings, svc, in.pods)
-	if same && in.equal(old.in) {
-		return old
+	in.taken = c.names.taken(s.mesh.Settings, svc, in.pods)
+	if shared != nil && in.equal(shared.in) {
+		if alike {
+			return shared
+		}
+		return &service{in: in, translation: shared.translation, ports: ports}
 	}
-	out := &service{in: in, ports: ports}
 	if in.equal(old.in) {
-		out.clusters, out.listeners, out.routes = old.clusters, old.listeners, old.routes
-		out.hosts, out.gateway = old.hosts, old.gateway
-		return out
+		if unchanged {
+			return old
+		}
+		return &service{in: in, translation: old.translation, ports: ports}
 	}
-	s.translate(out, old)
+	out := &service{in: in, translation: s.found(in), ports: ports}
+	if out.translation == nil {
+		out.translation = s.translate(c, in, old, shared)
+		s.remember(out)
+	}
 	return out
 }
 
-// translate a service anew. A resource that comes out as before stays.
-func (s *Snapshot) translate(e, old *service) {
-	settings, svc := s.mesh.Settings, e.in.svc
-	before := make(map[string]*envoy.Resource)
-	for _, list := range [][]*envoy.Resource{old.clusters, old.listeners, old.routes, old.gateway} {
-		for _, r := range list {
-			before[r.Name] = r
-		}
+// inputs of a service's translation that don't depend on endpoints.
+func (s *Snapshot) inputs(c *class, svc *model.Service) serviceInputs {
+	policy := s.scope.Policy(c.caller, svc)
+	return serviceInputs{
+		svc: svc, others: c.names.others[svc], without: c.names.without[svc], external: c.names.external[svc],
+		policy: policy,
+		holder: c.holder(policy),
+		routed: s.routed(c, s.governing(c, svc)),
+		hidden: c.hidden(svc),
 	}
-	add := func(to *[]*envoy.Resource, r *envoy.Resource, err error) {
-		if s.report(svc, err) && r != nil {
+}
+
+// translate a service anew. A resource that comes out as before stays.
+func (s *Snapshot) translate(c *class, in serviceInputs, old, shared *service) *translation {
+	out := &translation{}
+	svc := in.svc
+	before := known(old, shared)
+	add := func(to *[]*envoy.Resource, list ...*envoy.Resource) {
+		for _, r := range list {
 			*to = append(*to, keep(before[r.Name], r))
 		}
 	}
-	listeners, err := sidecar.AddressListeners(settings, svc)
-	for _, l := range listeners {
-		add(&e.listeners, l, nil)
+	say := func(problems []model.Problem, err error) {
+		out.problems = append(out.problems, problems...)
+		if err != nil {
+			out.problems = append(out.problems, notTranslated(svc, err))
+		}
 	}
-	s.report(svc, err)
-	e.hosts = make([]map[string]*part, len(svc.Ports))
+	call := s.call(c, in)
+	out.hosts = make([]map[string]*part, len(svc.Ports))
+	out.chains = make([]*chains, len(svc.Ports))
 	for i, p := range svc.Ports {
 		switch {
 		case svc.Kind != model.ExternalName:
-			r, err := sidecar.Cluster(settings, svc, i, e.in.reach[i])
-			add(&e.clusters, r, err)
-		case e.in.external && p.Protocol.IsHTTP():
-			r, err := sidecar.External(settings, svc, i)
-			add(&e.clusters, r, err)
+			made, problems, err := call.Clusters(i, in.reach[i])
+			say(problems, err)
+			add(&out.clusters, made...)
+		case in.external && p.Protocol.IsHTTP():
+			r, problems, err := call.External(i)
+			say(problems, err)
+			if r != nil {
+				add(&out.clusters, r)
+			}
 		default:
 			// It has no name of its own, or none that a connection tells.
 			continue
 		}
-		if eastwest.Serves(svc) {
-			r, err := eastwest.Cluster(settings, svc, i)
-			add(&e.gateway, r, err)
+		if in.isHidden(i) {
+			continue
 		}
-		switch {
-		case sidecar.SharesPort(svc, p):
-			e.hosts[i] = s.hosts(e.in, i)
-		case len(svc.Addresses) > 0 && (p.Protocol == model.Auto || p.Protocol.IsHTTP()):
-			r, err := sidecar.ServiceRoutes(svc, i)
-			add(&e.routes, r, err)
+		made, problems, err := call.AddressListeners(i)
+		say(problems, err)
+		add(&out.listeners, made...)
+		if cs, rest, problems := call.SharedChains(i); len(cs) > 0 || rest != nil {
+			say(problems, nil)
+			out.chains[i] = &chains{of: cs, rest: rest, origin: originOf(svc)}
 		}
+		shares := sidecar.SharesPort(svc, p)
+		if !shares && (len(svc.Addresses) == 0 || p.Protocol != model.Auto && !p.Protocol.IsHTTP()) {
+			continue
+		}
+		routes, problems := call.Routes(p.Number)
+		say(problems, nil)
+		if shares {
+			hosts, err := s.hosts(call, in, i, routes)
+			say(nil, err)
+			out.hosts[i] = keepParts(hosts, i, shared, old)
+			continue
+		}
+		r, err := call.ServiceRoutes(i, routes)
+		say(nil, err)
+		if r != nil {
+			add(&out.routes, r)
+		}
+	}
+	return out
+}
+
+// known resources of earlier translations by their names. No two of different
+// types have one name but clusters' and routes' of the same service, whose
+// versions differ.
+func known(list ...*service) map[string]*envoy.Resource {
+	out := map[string]*envoy.Resource{}
+	for _, e := range list {
+		if e == nil || e.translation == nil {
+			continue
+		}
+		for _, resources := range [][]*envoy.Resource{e.clusters, e.listeners, e.routes} {
+			for _, r := range resources {
+				if out[r.Name] == nil {
+					out[r.Name] = r
+				}
+			}
+		}
+	}
+	return out
+}
+
+// call of a service by a class.
+func (s *Snapshot) call(c *class, in serviceInputs) sidecar.Call {
+	return sidecar.Call{
+		Settings: s.mesh.Settings, Service: in.svc, Policy: in.policy, Routings: in.routings,
+		Holder:    in.holder,
+		Namespace: in.namespace, Labels: in.labels, Cluster: s.clusterOf(c),
 	}
 }
 
 // hosts of one port for callers of each namespace that has a name of its own
 // for the service, and for all others.
-func (s *Snapshot) hosts(in serviceInputs, port int) map[string]*part {
+func (s *Snapshot) hosts(call sidecar.Call, in serviceInputs, port int, routes routes) (map[string]*part, error) {
 	out := make(map[string]*part)
 	var pods []string
 	if port < len(in.pods) {
@@ -182,67 +273,39 @@ func (s *Snapshot) hosts(in serviceInputs, port int) map[string]*part {
 		if out[ns] != nil {
 			continue
 		}
-		b, err := sidecar.VirtualHosts(s.mesh.Settings, in.svc, in.others, port, pods, ns, without)
-		if s.report(in.svc, err) {
-			out[ns] = &part{encoded: b}
+		b, err := call.VirtualHosts(in.others, port, routes, pods, ns, without)
+		if err != nil {
+			return nil, err
 		}
+		out[ns] = &part{encoded: b, all: in.svc.Hostname == "*", lookup: in.svc.Resolution == model.ByHost}
 	}
-	return out
+	return out, nil
 }
 
-func (s *Snapshot) endpoints(svc *model.Service, port int, set *model.EndpointSet, before *endpoints) *endpoints {
-	if before != nil && before.svc == svc && before.set == set {
-		return before
-	}
-	if before == nil {
-		before = &endpoints{}
-	}
-	settings := s.mesh.Settings
-	e := &endpoints{svc: svc, set: set, reach: sidecar.ReachOf(set)}
-	if svc.Kind == model.Headless {
-		if svc.Ports[port].Protocol.IsHTTP() {
-			e.pods = sidecar.Hostnames(set)
+// keepParts returns earlier parts of a port when they say the same.
+func keepParts(now map[string]*part, port int, earlier ...*service) map[string]*part {
+	for _, e := range earlier {
+		if e == nil || e.translation == nil || port >= len(e.hosts) || len(now) == 0 {
+			continue
 		}
-		if len(svc.Addresses) == 0 {
-			listeners, err := sidecar.PodListeners(settings, svc, port, set)
-			s.report(svc, err)
-			for _, l := range listeners {
-				i := slices.IndexFunc(before.listeners, func(r *envoy.Resource) bool { return r.Name == l.Name })
-				if i >= 0 {
-					l = keep(before.listeners[i], l)
-				}
-				e.listeners = append(e.listeners, l)
-			}
+		if maps.EqualFunc(now, e.hosts[port], func(a, b *part) bool {
+			return a.all == b.all && a.lookup == b.lookup && bytes.Equal(a.encoded, b.encoded)
+		}) {
+			return e.hosts[port]
 		}
 	}
-	for i := range set.Endpoints {
-		if sidecar.Named(&set.Endpoints[i]) {
-			e.named = append(e.named, named{set.Endpoints[i].Address, set.Endpoints[i].Port})
-		}
-	}
-	if svc.Kind != model.ExternalName && !sidecar.LocalityMatters(settings, svc, set) {
-		r, err := sidecar.Endpoints(settings, svc, port, set, model.Locality{})
-		s.report(svc, err)
-		e.anywhere = keep(before.anywhere, r)
-	}
-	if eastwest.Serves(svc) {
-		r, err := eastwest.Endpoints(settings, svc, port, set)
-		s.report(svc, err)
-		e.gateway = keep(before.gateway, r)
-	}
-	return e
+	return now
 }
 
-// report what could not be translated; true when there is nothing to report.
-func (s *Snapshot) report(svc *model.Service, err error) bool {
-	if err == nil {
-		return true
+func notTranslated(svc *model.Service, err error) model.Problem {
+	return originOf(svc).Problem("", "NotTranslated", err.Error())
+}
+
+func originOf(svc *model.Service) model.Origin {
+	if svc.Origin.Kind != "" {
+		return svc.Origin
 	}
-	s.problems = append(s.problems, model.Problem{
-		Kind: "Service", Namespace: svc.Namespace, Name: svc.Name,
-		Reason: "NotTranslated", Message: err.Error(),
-	})
-	return false
+	return model.Origin{Kind: "Service", Namespace: svc.Namespace, Name: svc.Name}
 }
 
 func namespacesOf(services []*model.Service) []string {

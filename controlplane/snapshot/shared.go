@@ -3,57 +3,104 @@
 package snapshot
 
 import (
-	"cmp"
 	"slices"
 	"strings"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/sidecar"
 )
 
-// port is a port that HTTP services share.
+// port is a port that services share which no address tells apart.
 type port struct {
 	number   uint16
 	listener *envoy.Resource
 	// hosts of the services on this port, in the services' order.
 	hosts []map[string]*part
-	// routes for callers of namespaces without a name of their own here.
+	// chains of the services on this port, the oldest first.
+	chains []*chains
+	// routes for callers of namespaces without a name of their own here; nil
+	// when nothing here is HTTP.
 	routes *envoy.Resource
 	// namespaces that have one.
 	namespaces map[string]bool
+	problems   []model.Problem
 }
 
-// sharedPorts gathers the virtual hosts of each shared port.
-func (s *Snapshot) sharedPorts(prev *Snapshot) {
+// lookup is true when some requests go to the host that they name.
+func (p port) lookup() bool {
+	return slices.ContainsFunc(p.hosts, func(hosts map[string]*part) bool { return hosts[""] != nil && hosts[""].lookup })
+}
+
+// chains of one service, or host, on a port.
+type chains struct {
+	of     []*listenerv3.FilterChain
+	rest   *listenerv3.FilterChain
+	origin model.Origin
+}
+
+// portsOf a class gathers the virtual hosts and chains of each shared port.
+func (s *Snapshot) portsOf(c, earlier *class) {
 	byNumber := make(map[uint16]*port)
-	for _, e := range s.entries {
+	on := func(number uint16) *port {
+		p := byNumber[number]
+		if p == nil {
+			p = &port{number: number}
+			byNumber[number] = p
+		}
+		return p
+	}
+	for _, e := range c.entries {
 		for i, hosts := range e.hosts {
-			if len(hosts) == 0 {
-				continue
-			}
 			number := e.in.svc.Ports[i].Number
-			p := byNumber[number]
-			if p == nil {
-				p = &port{number: number}
-				byNumber[number] = p
+			if len(hosts) > 0 {
+				p := on(number)
+				p.hosts = append(p.hosts, hosts)
 			}
-			p.hosts = append(p.hosts, hosts)
+			if e.chains[i] != nil {
+				p := on(number)
+				p.chains = append(p.chains, e.chains[i])
+			}
 		}
 	}
-	before := make(map[uint16]port, len(prev.ports))
-	for _, p := range prev.ports {
-		before[p.number] = p
+	for _, h := range c.hosts {
+		for number, hosts := range h.parts {
+			p := on(number)
+			p.hosts = append(p.hosts, hosts)
+		}
+		for number, of := range h.chains {
+			p := on(number)
+			p.chains = append(p.chains, of)
+		}
+	}
+	before, common := portsByNumber(earlier), map[uint16]port{}
+	if c != s.common && c.settings == s.common.settings {
+		common = portsByNumber(s.common)
 	}
 	for number, p := range byNumber {
-		s.ports = append(s.ports, s.port(*p, before[number]))
+		slices.SortStableFunc(p.chains, func(a, b *chains) int { return a.origin.Older(b.origin) })
+		c.ports = append(c.ports, s.port(c, *p, before[number], common[number]))
 	}
-	slices.SortFunc(s.ports, func(a, b port) int { return int(a.number) - int(b.number) })
+	slices.SortFunc(c.ports, func(a, b port) int { return int(a.number) - int(b.number) })
 }
 
-func (s *Snapshot) port(p, before port) port {
-	if before.listener != nil && slices.EqualFunc(p.hosts, before.hosts, sameHosts) {
-		return before
+func portsByNumber(c *class) map[uint16]port {
+	out := make(map[uint16]port, len(c.ports))
+	for _, p := range c.ports {
+		out[p.number] = p
+	}
+	return out
+}
+
+// port of a class; the same as common when it is everybody's, or as before.
+func (s *Snapshot) port(c *class, p, before, common port) port {
+	for _, known := range []port{common, before} {
+		if known.listener != nil && slices.EqualFunc(p.hosts, known.hosts, sameHosts) && slices.Equal(p.chains, known.chains) {
+			return known
+		}
 	}
 	p.namespaces = map[string]bool{}
 	for _, hosts := range p.hosts {
@@ -61,21 +108,98 @@ func (s *Snapshot) port(p, before port) port {
 			p.namespaces[ns] = true
 		}
 	}
-	p.listener = before.listener
-	if p.listener == nil {
-		r, err := sidecar.PortListener(s.mesh.Settings, p.number, s.ipv6)
-		s.reportShared(err)
-		p.listener = r
+	for _, known := range []port{common, before} {
+		if known.listener != nil && len(p.hosts) > 0 == (len(known.hosts) > 0) && p.lookup() == known.lookup() && slices.Equal(p.chains, known.chains) {
+			p.listener, p.problems = known.listener, known.problems
+			break
+		}
 	}
-	r, err := sidecar.PortRoutes(s.mesh.Settings, p.number, p.seenFrom(""))
-	s.reportShared(err)
-	p.routes = keep(before.routes, r)
+	if p.listener == nil {
+		shared, problems := sharedPort(p)
+		p.problems = problems
+		r, err := sidecar.PortListener(c.settings, p.number, s.ipv6, shared)
+		if err != nil {
+			p.problems = append(p.problems, sharedProblem(err))
+		}
+		p.listener = keep(before.listener, r)
+	}
+	if len(p.hosts) > 0 {
+		hosts, all := p.seenFrom("")
+		r, err := sidecar.PortRoutes(c.settings, p.number, hosts, all)
+		if err != nil {
+			p.problems = append(p.problems, sharedProblem(err))
+		}
+		p.routes = keep(common.routes, keep(before.routes, r))
+	}
 	return p
 }
 
-// seenFrom are the virtual hosts as callers of a namespace see them.
-func (p port) seenFrom(namespace string) [][]byte {
-	out := make([][]byte, 0, len(p.hosts))
+// sharedPort puts chains together. Envoy refuses a listener whose chains
+// overlap, so of two with one match the older keeps it.
+func sharedPort(p port) (sidecar.SharedPort, []model.Problem) {
+	out := sidecar.SharedPort{HTTP: len(p.hosts) > 0, Lookup: p.lookup()}
+	var problems []model.Problem
+	taken := map[string]bool{}
+	var holder model.Origin
+	for _, c := range p.chains {
+		for _, chain := range c.of {
+			if free, lost := without(chain, taken); free != nil {
+				out.Chains = append(out.Chains, free)
+			} else if lost != "" {
+				problems = append(problems, c.origin.Problem("", "HostConflict", "an older object takes server name "+lost+" on the same port and keeps it; change one of them"))
+			}
+		}
+		switch {
+		case c.rest == nil:
+		case out.Rest == nil:
+			out.Rest, holder = c.rest, c.origin
+		default:
+			problems = append(problems, c.origin.Problem("", "PortConflict", "TCP without an address can't be told apart on one port, and "+
+				holder.Kind+" "+holder.Namespace+"/"+holder.Name+", which is older, keeps it; give the service addresses or another port"))
+		}
+	}
+	return out, problems
+}
+
+// without server names that are taken; nil when none is left.
+func without(chain *listenerv3.FilterChain, taken map[string]bool) (*listenerv3.FilterChain, string) {
+	match := proto.CloneOf(chain.GetFilterChainMatch())
+	names := match.GetServerNames()
+	match.ServerNames = nil
+	rest, _ := proto.MarshalOptions{Deterministic: true}.Marshal(match)
+	if len(names) == 0 {
+		if key := "\x00" + string(rest); !taken[key] {
+			taken[key] = true
+			return chain, ""
+		}
+		return nil, "*"
+	}
+	var free []string
+	lost := ""
+	for _, n := range names {
+		key := strings.ToLower(n) + "\x00" + string(rest)
+		if taken[key] {
+			lost = n
+			continue
+		}
+		taken[key] = true
+		free = append(free, n)
+	}
+	switch {
+	case len(free) == 0:
+		return nil, lost
+	case len(free) == len(names):
+		return chain, ""
+	}
+	out := proto.CloneOf(chain)
+	out.FilterChainMatch.ServerNames = free
+	return out, lost
+}
+
+// seenFrom are the virtual hosts as callers of a namespace see them; all when
+// one of them takes every host.
+func (p port) seenFrom(namespace string) (out [][]byte, all bool) {
+	out = make([][]byte, 0, len(p.hosts))
 	for _, hosts := range p.hosts {
 		h := hosts[namespace]
 		if h == nil {
@@ -83,95 +207,16 @@ func (p port) seenFrom(namespace string) [][]byte {
 		}
 		if h != nil {
 			out = append(out, h.encoded)
+			all = all || h.all
 		}
 	}
-	return out
+	return out, all
 }
 
 // sameHosts compares by the generic part: all parts of one service port are
 // made together.
 func sameHosts(a, b map[string]*part) bool { return a[""] == b[""] }
 
-// shareLayers makes the layers that all sidecars see.
-func (s *Snapshot) shareLayers(prev *Snapshot) {
-	settings := s.mesh.Settings
-	static := func(name string, of layer, make func() (*envoy.Resource, error)) *envoy.Resource {
-		if r := of.layer.Get(name); r != nil {
-			return r
-		}
-		r, err := make()
-		s.reportShared(err)
-		return r
-	}
-	clusters := []*envoy.Resource{
-		static(envoy.PassthroughCluster, prev.common.clusters, func() (*envoy.Resource, error) { return sidecar.Passthrough(settings) }),
-		static(envoy.BlackHoleCluster, prev.common.clusters, func() (*envoy.Resource, error) { return sidecar.BlackHole(settings) }),
-	}
-	listeners := []*envoy.Resource{
-		static(envoy.VirtualOutbound, prev.common.listeners, func() (*envoy.Resource, error) { return sidecar.VirtualOutbound(settings, s.ipv6) }),
-	}
-	for _, p := range s.ports {
-		listeners = append(listeners, p.listener)
-	}
-	var routes, endpoints []*envoy.Resource
-	for _, e := range s.entries {
-		clusters = append(clusters, e.clusters...)
-		listeners = append(listeners, e.listeners...)
-		routes = append(routes, e.routes...)
-		for _, p := range e.ports {
-			listeners = append(listeners, p.listeners...)
-			if p.anywhere != nil {
-				endpoints = append(endpoints, p.anywhere)
-			}
-		}
-	}
-	for _, n := range s.namedEndpoints() {
-		name := envoy.Named(n.host, n.port)
-		clusters = append(clusters, static(name, prev.common.clusters, func() (*envoy.Resource, error) { return sidecar.NamedCluster(settings, n.host, n.port) }))
-		listeners = append(listeners, static(name, prev.common.listeners, func() (*envoy.Resource, error) { return sidecar.NamedListener(n.host, n.port) }))
-	}
-	s.common = common{
-		clusters:  s.layer(prev.common.clusters, clusters),
-		listeners: s.layer(prev.common.listeners, listeners),
-		routes:    s.layer(prev.common.routes, routes),
-		endpoints: s.layer(prev.common.endpoints, endpoints),
-	}
-	s.common.names = prev.common.names
-	if s.common.names.layer == nil || !sameServices(s.mesh, prev.mesh) || !slices.Equal(tableEndpoints(s.mesh), tableEndpoints(prev.mesh)) {
-		table, err := nameTable(s.mesh)
-		s.reportShared(err)
-		var before *envoy.Resource
-		if names := prev.common.names.of; len(names) > 0 {
-			before = names[0]
-		}
-		s.common.names = s.layer(prev.common.names, []*envoy.Resource{keep(before, table)})
-	}
-}
-
-// namedEndpoints of all services, sorted, each once.
-func (s *Snapshot) namedEndpoints() []named {
-	var out []named
-	for _, e := range s.entries {
-		if e.in.svc.Kind == model.ExternalName {
-			continue
-		}
-		for _, p := range e.ports {
-			out = append(out, p.named...)
-		}
-	}
-	slices.SortFunc(out, func(a, b named) int {
-		return cmp.Or(strings.Compare(a.host, b.host), cmp.Compare(a.port, b.port))
-	})
-	return slices.Compact(out)
-}
-
-// layer over the resources that could be made.
-func (s *Snapshot) layer(earlier layer, resources []*envoy.Resource) layer {
-	return earlier.over(slices.DeleteFunc(resources, func(r *envoy.Resource) bool { return r == nil }))
-}
-
-func (s *Snapshot) reportShared(err error) {
-	if err != nil {
-		s.problems = append(s.problems, model.Problem{Kind: "Service", Reason: "NotTranslated", Message: err.Error()})
-	}
+func sharedProblem(err error) model.Problem {
+	return model.Problem{Kind: "Service", Reason: "NotTranslated", Message: err.Error()}
 }

@@ -4,37 +4,61 @@ package snapshot
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/scope"
 )
 
 // Snapshot answers what each proxy sees of one mesh. It may be used by many
 // goroutines.
 type Snapshot struct {
-	mesh *model.Mesh
-	ipv6 bool
-	// zones tell callers apart, not only regions.
-	zones   bool
-	names   *names
-	entries []*service
-	ports   []port
+	mesh  *model.Mesh
+	scope *scope.Index
+	ipv6  bool
+	// near is how much of a caller's locality makes a difference.
+	near nearness
 
-	common  common
+	// common is what sidecars see that no configuration names.
+	common  *class
+	index   commonIndex
+	others  translations
+	classes *classes[scope.Class, *class]
 	gateway gateway
 
-	localities *classes[model.Locality, *endpointClass]
-	namespaces *classes[string, *routeClass]
+	localities *classes[place, *endpointClass]
+	namespaces *classes[home, *routeClass]
 	workloads  *workloads
+	fronts     *classes[frontKey, *front]
+	// gatewayPods are pods of north-south gateways.
+	gatewayPods []*model.Workload
+	patches     *classes[patchSet, *patched]
 
+	// problems of what classes have in common.
 	problems []model.Problem
 }
 
-// common is what all sidecars see.
-type common struct {
-	clusters, listeners, routes, endpoints layer
-	names                                  layer
+// commonIndex finds everybody's entry of a service.
+type commonIndex struct {
+	once sync.Once
+	of   map[*model.Service]int
 }
+
+// translations that classes made for themselves.
+type translations struct {
+	mu sync.Mutex
+	of map[*model.Service][]*service
+}
+
+// nearness is how much of a caller's locality makes a difference.
+type nearness uint8
+
+const (
+	byRegion nearness = iota
+	byZone
+	bySubZone
+)
 
 // Build a snapshot of a mesh. prev is the one before it, or nil.
 func Build(mesh *model.Mesh, prev *Snapshot) *Snapshot {
@@ -43,26 +67,19 @@ func Build(mesh *model.Mesh, prev *Snapshot) *Snapshot {
 	}
 	s := &Snapshot{
 		mesh:       mesh,
+		scope:      scope.Build(mesh, prev.scope),
 		ipv6:       usesIPv6(mesh),
-		zones:      slices.ContainsFunc(mesh.Services, func(st model.ServiceState) bool { return st.Service.PreferClose }),
-		names:      prev.names,
+		near:       nearnessOf(mesh),
+		others:     translations{of: map[*model.Service][]*service{}},
+		classes:    prev.classes.next(),
 		localities: prev.localities.next(),
 		namespaces: prev.namespaces.next(),
 		workloads:  prev.workloads.next(mesh),
+		fronts:     prev.fronts.next(),
+		patches:    prev.patches.next(),
 	}
-	if s.ipv6 != prev.ipv6 {
-		// Every listener that several services share gets another address.
-		before := *prev
-		before.common, before.ports = common{}, nil
-		prev = &before
-	}
-	if s.names == nil || !sameServices(mesh, prev.mesh) {
-		s.names = resolveNames(mesh)
-	}
-	s.problems = s.names.problems(mesh)
-	s.services(prev)
-	s.sharedPorts(prev)
-	s.shareLayers(prev)
+	s.gatewayPods = s.podsOfGateways(prev)
+	s.class(scope.Class{}, scope.Caller{}, prev.common)
 	s.gatewayLayers(prev)
 	return s
 }
@@ -70,10 +87,29 @@ func Build(mesh *model.Mesh, prev *Snapshot) *Snapshot {
 func empty(mesh *model.Mesh) *Snapshot {
 	return &Snapshot{
 		mesh:       mesh,
-		localities: &classes[model.Locality, *endpointClass]{of: map[model.Locality]*lazy[*endpointClass]{}},
-		namespaces: &classes[string, *routeClass]{of: map[string]*lazy[*routeClass]{}},
-		workloads:  &workloads{of: map[workloadKey]*workload{}},
+		common:     &class{},
+		classes:    &classes[scope.Class, *class]{of: map[scope.Class]*lazy[*class]{}},
+		localities: &classes[place, *endpointClass]{of: map[place]*lazy[*endpointClass]{}},
+		namespaces: &classes[home, *routeClass]{of: map[home]*lazy[*routeClass]{}},
+		fronts:     &classes[frontKey, *front]{of: map[frontKey]*lazy[*front]{}},
+		patches:    &classes[patchSet, *patched]{of: map[patchSet]*lazy[*patched]{}},
+		workloads:  &workloads{of: map[workloadKey]*workload{}, strangers: map[workloadKey]bool{}},
 	}
+}
+
+func nearnessOf(mesh *model.Mesh) nearness {
+	if mesh.Settings.LocalityBalancing != nil {
+		return bySubZone
+	}
+	for _, p := range mesh.Policies {
+		if scope.AsksLocality(p) {
+			return bySubZone
+		}
+	}
+	if slices.ContainsFunc(mesh.Services, func(st model.ServiceState) bool { return st.Service.PreferClose }) {
+		return byZone
+	}
+	return byRegion
 }
 
 // Workload looks a pod up by namespace and name; nil when there is none.
@@ -81,30 +117,86 @@ func (s *Snapshot) Workload(namespace, name string) *model.Workload {
 	return s.mesh.Workload(namespace, name)
 }
 
-// Problems are what could not be translated.
-func (s *Snapshot) Problems() []model.Problem { return slices.Clone(s.problems) }
+// Problems are what could not be translated, for everybody, for gateways and for
+// the classes that proxies have asked for so far; each once.
+func (s *Snapshot) Problems() []model.Problem {
+	out := slices.Concat(s.scope.Problems(), s.common.names.problems(s.common.services), s.problems, s.common.problems())
+	for _, c := range s.classes.made() {
+		if c.names != s.common.names {
+			out = append(out, c.names.problems(c.services)...)
+		}
+		out = append(out, c.problems()...)
+	}
+	for _, w := range s.gatewayPods {
+		s.northSouth(&model.Proxy{
+			Type: model.Router, Name: w.Name, Namespace: w.Namespace, Labels: w.Labels, Addresses: w.Addresses, Workload: w,
+		})
+	}
+	for _, f := range s.fronts.made() {
+		out = append(out, f.out.Problems...)
+	}
+	for _, p := range s.patches.made() {
+		out = append(out, p.told()...)
+	}
+	seen := make(map[model.Problem]bool, len(out))
+	return slices.DeleteFunc(out, func(p model.Problem) bool {
+		again := seen[p]
+		seen[p] = true
+		return again
+	})
+}
+
+// problems of a class.
+func (c *class) problems() []model.Problem {
+	out := slices.Clone(c.scopeProblems)
+	for _, e := range c.entries {
+		out = append(out, e.problems...)
+		for _, p := range e.ports {
+			out = append(out, p.problems...)
+		}
+	}
+	for _, h := range c.hosts {
+		out = append(out, h.problems...)
+	}
+	for _, p := range c.ports {
+		out = append(out, p.problems...)
+	}
+	out = append(out, c.secrets.problems...)
+	return out
+}
 
 // View is what a proxy sees. Proxies of one class get the same layers, and
 // snapshots that follow each other share the layers that have not changed.
-func (s *Snapshot) View(p *model.Proxy) *envoy.View {
+func (s *Snapshot) View(p *model.Proxy) *envoy.View { return s.patch(p, s.unpatched(p)) }
+
+func (s *Snapshot) unpatched(p *model.Proxy) *envoy.View {
 	switch {
 	case p.EastWest():
 		return s.gateway.view()
 	case p.Type == model.Sidecar:
 		return s.sidecar(p)
+	case p.Type == model.Router:
+		return s.northSouth(p)
 	default:
 		return &envoy.View{}
 	}
 }
 
 func (s *Snapshot) sidecar(p *model.Proxy) *envoy.View {
-	own := s.workloads.inbound(s.mesh.Settings, p.Workload)
+	own := s.workloads.inbound(s.mesh, p)
+	c := s.classOf(p)
+	secrets := envoy.Layers{Shared: c.secrets.files.layer}
+	if p.Workload != nil {
+		secrets.Own = c.secrets.keys.layer
+	}
 	return &envoy.View{Types: map[string]envoy.Layers{
-		envoy.ClusterType:   {Shared: s.common.clusters.layer, Own: own.clusters},
-		envoy.EndpointType:  {Shared: s.endpointClass(s.locality(p)).endpoints.layer},
-		envoy.ListenerType:  {Shared: s.common.listeners.layer, Own: own.listeners},
-		envoy.RouteType:     {Shared: s.common.routes.layer, Own: s.routeClass(p.Namespace).layer.layer},
-		envoy.NameTableType: {Shared: s.common.names.layer},
+		envoy.ClusterType:   {Shared: c.clusters.layer, Own: own.clusters},
+		envoy.EndpointType:  {Shared: s.endpointClass(c, s.locality(p)).endpoints.layer},
+		envoy.ListenerType:  {Shared: c.listeners.layer, Own: own.listeners},
+		envoy.RouteType:     {Shared: c.routes.layer, Own: s.routeClass(c, p.Namespace).layer.layer},
+		envoy.NameTableType: {Shared: c.table.layer},
+		envoy.SecretType:    secrets,
+		envoy.RuntimeType:   {Own: s.farewell(p)},
 	}}
 }
 
@@ -118,15 +210,17 @@ func (s *Snapshot) locality(p *model.Proxy) model.Locality {
 	case p.Locality.Region != "":
 		at = p.Locality
 	}
-	at.SubZone = ""
-	if !s.zones {
+	if s.near < bySubZone {
+		at.SubZone = ""
+	}
+	if s.near < byZone {
 		at.Zone = ""
 	}
 	return at
 }
 
-func sameServices(a, b *model.Mesh) bool {
-	return slices.EqualFunc(a.Services, b.Services, func(a, b model.ServiceState) bool { return a.Service == b.Service })
+func sameServices(a, b []model.ServiceState) bool {
+	return slices.EqualFunc(a, b, func(a, b model.ServiceState) bool { return a.Service == b.Service })
 }
 
 func usesIPv6(mesh *model.Mesh) bool {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/policy"
 	"github.com/isthmesh/isthmesh/controlplane/sidecar"
 )
 
@@ -14,13 +15,18 @@ import (
 type workloads struct {
 	mu sync.Mutex
 	of map[workloadKey]*workload
+	// strangers that asked of this mesh; one that asks no more is forgotten.
+	strangers map[workloadKey]bool
 }
 
 type workloadKey struct{ namespace, name string }
 
 type workload struct {
-	in  *model.Workload
-	own lazy[inbound]
+	in *model.Workload
+	// guarded is what policies were chosen for, and chosen those that hold.
+	guarded policy.Guarded
+	chosen  *policy.Chosen
+	own     lazy[inbound]
 }
 
 // inbound is what a sidecar takes.
@@ -33,28 +39,51 @@ func (w *workloads) next(mesh *model.Mesh) *workloads {
 	out := &workloads{of: make(map[workloadKey]*workload, len(w.of))}
 	for k, old := range w.of {
 		now := mesh.Workload(k.namespace, k.name)
+		guarded := old.guarded
 		switch {
-		case now == old.in || old.in == sidecar.Stranger:
-			out.of[k] = old
 		case now != nil:
-			fresh := &workload{in: now}
-			fresh.own.earlier = old.own.peek()
-			out.of[k] = fresh
+			guarded = guardedBy(now)
+		case old.in == sidecar.Stranger && w.strangers[k]:
+			now = old.in
+		default:
+			continue
 		}
+		chosen := policy.Choose(mesh, guarded, old.chosen)
+		if now == old.in && chosen == old.chosen {
+			out.of[k] = old
+			continue
+		}
+		fresh := &workload{in: now, guarded: guarded, chosen: chosen}
+		fresh.own.earlier = old.own.peek()
+		out.of[k] = fresh
 	}
 	return out
 }
 
-// inbound of a workload; of a stranger when it is nil.
-func (w *workloads) inbound(s *model.Settings, in *model.Workload) inbound {
+func guardedBy(w *model.Workload) policy.Guarded {
+	return policy.Guarded{Namespace: w.Namespace, Labels: w.Labels}
+}
+
+// inbound of a proxy's workload; while that is not known, of a stranger under
+// the policies that hold for what the proxy says of itself.
+func (w *workloads) inbound(mesh *model.Mesh, p *model.Proxy) inbound {
+	in, guarded := p.Workload, policy.Guarded{Namespace: p.Namespace, Labels: p.Labels}
+	k := workloadKey{p.Namespace, p.Name}
 	if in == nil {
 		in = sidecar.Stranger
+	} else {
+		guarded, k = guardedBy(in), workloadKey{in.Namespace, in.Name}
 	}
-	k := workloadKey{in.Namespace, in.Name}
 	w.mu.Lock()
+	if in == sidecar.Stranger {
+		if w.strangers == nil {
+			w.strangers = map[workloadKey]bool{}
+		}
+		w.strangers[k] = true
+	}
 	e := w.of[k]
 	if e == nil || e.in != in {
-		fresh := &workload{in: in}
+		fresh := &workload{in: in, guarded: guarded, chosen: policy.Choose(mesh, guarded, nil)}
 		if e != nil {
 			fresh.own.earlier = e.own.peek()
 		}
@@ -62,11 +91,11 @@ func (w *workloads) inbound(s *model.Settings, in *model.Workload) inbound {
 		w.of[k] = e
 	}
 	w.mu.Unlock()
-	return e.own.get(func(earlier inbound) inbound { return take(s, in, earlier) })
+	return e.own.get(func(earlier inbound) inbound { return take(mesh.Settings, in, e.chosen, earlier) })
 }
 
-func take(s *model.Settings, w *model.Workload, earlier inbound) inbound {
-	listener, err := sidecar.Inbound(s, w)
+func take(s *model.Settings, w *model.Workload, policies *policy.Chosen, earlier inbound) inbound {
+	listener, err := sidecar.Inbound(s, w, policies)
 	if err != nil {
 		return earlier
 	}

@@ -8,16 +8,21 @@
 package validate
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
-	security "istio.io/client-go/pkg/apis/security/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
+	"github.com/isthmesh/isthmesh/controlplane/ingest/fields"
+	"github.com/isthmesh/isthmesh/controlplane/ingest/manifest"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
+
+// maxObject is more than the API server stores of one object.
+const maxObject = 4 << 20
 
 // Verdict on an object. It is refused when Refused isn't empty.
 type Verdict struct {
@@ -25,35 +30,101 @@ type Verdict struct {
 	Refused []string
 	// Warnings go to the user who stores it.
 	Warnings []string
+	// Problems are both, for machines.
+	Problems []model.Problem
 }
 
-// Object judges an object of a group and kind as JSON, in a mesh of these settings.
+// Object judges an object of a group and kind as JSON, in a mesh of these
+// settings. It takes bounded time and memory for any input. What depends on
+// other objects is not asked: they may be stored later.
 func Object(group, kind string, object []byte, settings model.Settings) Verdict {
-	if group != "security.istio.io" || kind != "PeerAuthentication" {
-		return Verdict{Warnings: []string{fmt.Sprintf("%s.%s is stored, and has no effect: this version of the mesh doesn't act on objects of this kind", kind, group)}}
+	refuse := func(format string, args ...any) Verdict {
+		return verdict([]model.Problem{{Kind: kind, Reason: ingest.Invalid, Message: fmt.Sprintf(format, args...)}})
 	}
-	var policy security.PeerAuthentication
-	decoder := json.NewDecoder(bytes.NewReader(object))
-	if err := decoder.Decode(&policy); err != nil {
-		return Verdict{Refused: []string{fmt.Sprintf("PeerAuthentication can't be read: %v", err)}}
+	switch {
+	case len(object) > maxObject:
+		return refuse("%s can't be read: it has %d bytes, at most %d are possible; make it smaller", kind, len(object), maxObject)
+	case fields.TooDeep(object):
+		return refuse("%s can't be read: it is nested deeper than %d levels; make it flatter", kind, fields.MaxDepth)
 	}
-	built := ingest.Build(ingest.Input{PeerAuthentications: []*security.PeerAuthentication{&policy}, Settings: settings}, nil)
-	var v Verdict
-	for _, p := range built.Mesh.Problems {
-		if p.Kind != kind {
-			continue
+	u := &unstructured.Unstructured{}
+	if err := json.Unmarshal(object, &u.Object); err != nil || u.Object == nil {
+		return refuse("%s can't be read: it is no JSON object (%v); correct it", kind, err)
+	}
+	complete(u, group, kind)
+	return Unstructured(u, settings)
+}
+
+// complete fills what admission knows from elsewhere: the kind, and the name of
+// an object that is given one later.
+func complete(u *unstructured.Unstructured, group, kind string) {
+	if u.GetKind() == "" {
+		u.SetKind(kind)
+	}
+	if u.GetAPIVersion() == "" {
+		u.SetAPIVersion(strings.TrimPrefix(group+"/"+manifest.Version(group, kind), "/"))
+	}
+	if u.GetName() == "" {
+		u.SetName("unnamed")
+	}
+}
+
+// Unstructured judges an object, which may be changed.
+func Unstructured(u *unstructured.Unstructured, settings model.Settings) Verdict {
+	kind, group := u.GetKind(), u.GroupVersionKind().Group
+	about := model.Problem{Kind: kind, Namespace: u.GetNamespace(), Name: u.GetName()}
+	objects, err := manifest.ReadObject(u)
+	if err != nil {
+		about.Reason, about.Message = ingest.Invalid, fmt.Sprintf("%s can't be read: %s; correct it", kind, short(err))
+		return verdict([]model.Problem{about})
+	}
+	if len(objects.Skipped) > 0 {
+		about.Reason = ingest.NotSupported
+		about.Message = fmt.Sprintf("%s.%s is stored, and has no effect: this version of the mesh doesn't act on objects of this kind", kind, group)
+		return verdict([]model.Problem{about})
+	}
+	objects.Settings = settings
+	var problems []model.Problem
+	for _, p := range ingest.Build(objects.Input, nil).Mesh.Problems {
+		if p.Kind == kind && p.Name == u.GetName() && !depends[p.Reason] {
+			problems = append(problems, p)
 		}
+	}
+	return verdict(problems)
+}
+
+// depends are the reasons that other objects may take away.
+var depends = map[string]bool{"NotFound": true, ingest.NoService: true}
+
+// refusals are the reasons for which an object is not stored; the others warn.
+var refusals = []string{ingest.Invalid, ingest.UnknownField, ingest.Rejected, ingest.InvalidServiceType}
+
+// Refuses is true for a problem for which its object is not to be stored.
+func Refuses(p model.Problem) bool { return slices.Contains(refusals, p.Reason) }
+
+func verdict(problems []model.Problem) Verdict {
+	v := Verdict{Problems: problems}
+	for _, p := range problems {
 		text := p.Message
 		if p.Field != "" {
 			text = p.Field + ": " + text
 		}
-		if p.Reason == ingest.NotSupported {
-			v.Warnings = append(v.Warnings, text)
-		} else {
+		if Refuses(p) {
 			v.Refused = append(v.Refused, text)
+		} else {
+			v.Warnings = append(v.Warnings, text)
 		}
 	}
 	slices.Sort(v.Refused)
 	slices.Sort(v.Warnings)
 	return v
+}
+
+// short is an error on one line; protobuf varies the space in it by build.
+func short(err error) string {
+	text, _, _ := strings.Cut(strings.ReplaceAll(err.Error(), "\u00a0", " "), "\n")
+	if len(text) > 500 {
+		text = fmt.Sprintf("%.500s…", text)
+	}
+	return text
 }

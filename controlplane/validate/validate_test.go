@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 
@@ -25,7 +26,17 @@ func TestObject(t *testing.T) {
 		"PortsNoSelector": {"security.istio.io", "PeerAuthentication", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"portLevelMtls":{"8080":{"mode":"DISABLE"}}}}`, "portLevelMtls", ""},
 		"BadMode":         {"security.istio.io", "PeerAuthentication", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"mtls":{"mode":"SOMETIMES"}}}`, "can't be read", ""},
 		"NotAnObject":     {"security.istio.io", "PeerAuthentication", `[]`, "can't be read", ""},
-		"OtherKind":       {"networking.istio.io", "VirtualService", `{"metadata":{"name":"x","namespace":"shop"}}`, "", "VirtualService.networking.istio.io is stored, and has no effect"},
+		"OtherKind":       {"install.istio.io", "IstioOperator", `{"metadata":{"name":"x","namespace":"shop"}}`, "", "IstioOperator.install.istio.io is stored, and has no effect"},
+		"GeneratedName":   {"networking.istio.io", "DestinationRule", `{"metadata":{"generateName":"x-","namespace":"shop"},"spec":{"host":"reviews"}}`, "", ""},
+		"Empty":           {"networking.istio.io", "VirtualService", `{"metadata":{"name":"x","namespace":"shop"}}`, "spec: it has no rule", ""},
+		"OldVersion":      {"networking.istio.io", "VirtualService", `{"apiVersion":"networking.istio.io/v1alpha3","metadata":{"name":"x","namespace":"shop"},"spec":{"hosts":["a"],"http":[{"route":[{"destination":{"host":"a"}}]}]}}`, "", ""},
+		"UnknownField":    {"networking.istio.io", "VirtualService", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"hosts":["a"],"http":[{"websocketUpgrade":true,"route":[{"destination":{"host":"a"}}]}]}}`, `unknown field "spec.http[0].websocketUpgrade"`, ""},
+		"DelegateLater":   {"networking.istio.io", "VirtualService", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"hosts":["a"],"http":[{"delegate":{"name":"later"}}]}}`, "", ""},
+		"Distribute":      {"networking.istio.io", "DestinationRule", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"host":"a","trafficPolicy":{"loadBalancer":{"localityLbSetting":{"distribute":[{"from":"a/*","to":{"b/*":100}}],"failover":[{"from":"a","to":"b"}]}}}}}`, "distribute and failover exclude each other", ""},
+		"NotHonoured":     {"networking.istio.io", "ProxyConfig", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"concurrency":2}}`, "", "spec.concurrency"},
+		"NoEffectYet":     {"telemetry.istio.io", "Telemetry", `{"metadata":{"name":"x","namespace":"shop"},"spec":{}}`, "", "doesn't act on objects of kind Telemetry"},
+		"BadDuration":     {"networking.istio.io", "VirtualService", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"hosts":["a"],"http":[{"timeout":"soon"}]}}`, "can't be read", ""},
+		"Null":            {"networking.istio.io", "VirtualService", `null`, "can't be read", ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -79,6 +90,63 @@ func TestHandler(t *testing.T) {
 			}
 			if answer.Response.UID != "1" || answer.Response.Allowed != c.allowed {
 				t.Errorf("answer %+v, want allowed %v", answer.Response, c.allowed)
+			}
+		})
+	}
+}
+
+// TestHostile has objects that would take long, or much memory, if they were
+// read to the end.
+func TestHostile(t *testing.T) {
+	service := func(match string) string {
+		return `{"metadata":{"name":"x","namespace":"shop"},"spec":{"hosts":["a"],"http":[{"match":[` + match + `],"route":[{"destination":{"host":"a"}}]}]}}`
+	}
+	regex := func(e string) string { return service(`{"uri":{"regex":"` + e + `"}}`) }
+	many := strings.Repeat(`{"uri":{"regex":"(a|b)*c{500}"}},`, 40_000)
+	cases := map[string]struct{ object, refused string }{
+		"Nested":          {strings.Repeat(`{"a":`, 200_000), "nested deeper"},
+		"NestedLists":     {`{"spec":` + strings.Repeat(`[`, 200_000), "nested deeper"},
+		"Oversized":       {`{"a":"` + strings.Repeat("x", maxObject) + `"}`, "at most"},
+		"LongExpression":  {regex(strings.Repeat("a", 9000)), "8192 are the most"},
+		"LargeExpression": {regex(`((a{100}){100}){100}`), "no regular expression"},
+		"Instructions":    {regex(strings.Repeat(`[ā-ž]{900}`, 60)), "instructions"},
+		"Backreference":   {regex(`(a)\\1`), "no regular expression"},
+		"ManyMatches":     {service(strings.TrimSuffix(many, ",")), ""},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			v := Object("networking.istio.io", "VirtualService", []byte(c.object), settings)
+			if text := strings.Join(v.Refused, "\n"); (c.refused == "") != (text == "") || !strings.Contains(text, c.refused) {
+				t.Errorf("refused: got %.300q, want %q", text, c.refused)
+			}
+			if took := time.Since(start); took > 30*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			for _, text := range append(v.Refused, v.Warnings...) {
+				if len(text) > 1000 {
+					t.Errorf("a message has %d bytes", len(text))
+				}
+			}
+		})
+	}
+}
+
+// TestNullItems has nothing where something belongs.
+func TestNullItems(t *testing.T) {
+	for kind, spec := range map[string]string{
+		"VirtualService":  `{"hosts":["a"],"http":[null,{"match":[null],"route":[null],"mirrors":[null],"corsPolicy":{"allowOrigins":[null]}},{"match":[{"headers":{"a":null}}],"route":[{"destination":null}]}],"tls":[null,{"match":[null],"route":[null]}],"tcp":[null,{"match":[null],"route":[null]}]}`,
+		"DestinationRule": `{"host":"a","subsets":[null],"trafficPolicy":{"portLevelSettings":[null],"loadBalancer":{"localityLbSetting":{"distribute":[null],"failover":[null]},"consistentHash":{"httpCookie":{"attributes":[null]}}}}}`,
+		"Gateway":         `{"servers":[null,{"port":null,"hosts":[],"tls":{"tlsCertificates":[null]}}]}`,
+		"Sidecar":         `{"egress":[null],"ingress":[null]}`,
+		"EnvoyFilter":     `{"configPatches":[null,{"match":null}],"targetRefs":[null]}`,
+		"ServiceEntry":    `{"hosts":["a.example"],"ports":[null],"endpoints":[null]}`,
+		"WorkloadGroup":   `{}`,
+	} {
+		t.Run(kind, func(t *testing.T) {
+			v := Object("networking.istio.io", kind, []byte(`{"metadata":{"name":"x","namespace":"shop"},"spec":`+spec+`}`), settings)
+			if len(v.Refused) == 0 {
+				t.Errorf("it is not refused: %v", v.Warnings)
 			}
 		})
 	}

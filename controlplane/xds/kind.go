@@ -15,6 +15,7 @@ const (
 	listeners
 	routes
 	names
+	runtimes
 	kinds // how many there are
 )
 
@@ -26,6 +27,7 @@ var typeURLs = [kinds]string{
 	listeners: envoy.ListenerType,
 	routes:    envoy.RouteType,
 	names:     envoy.NameTableType,
+	runtimes:  envoy.RuntimeType,
 }
 
 // labels by kind, as Istio's metrics and tools name them.
@@ -36,6 +38,7 @@ var labels = [kinds]string{
 	listeners: "lds",
 	routes:    "rds",
 	names:     "nds",
+	runtimes:  "rtds",
 }
 
 // kindOf a type URL; false for types that are not served.
@@ -51,7 +54,9 @@ func kindOf(typeURL string) (kind, bool) {
 // emptyMeansAll is true for the types whose first request without names
 // subscribes to everything. For the others it doesn't: Envoy also opens a
 // reconnected stream with no names when it has dropped all of them.
-func (k kind) emptyMeansAll() bool { return k == clusters || k == listeners || k == names }
+func (k kind) emptyMeansAll() bool {
+	return k == clusters || k == listeners || k == names || k == runtimes
+}
 
 // whole is true for the types of which a state-of-the-world response carries
 // every resource; of the others it may carry those that changed.
@@ -68,4 +73,4 @@ func (k kind) answersUnknown() bool { return k == endpoints || k == routes }
 
 // removesAtOnce is true for the types that nothing else refers to: their
 // removals need not wait.
-func (k kind) removesAtOnce() bool { return k == listeners || k == names }
+func (k kind) removesAtOnce() bool { return k == listeners || k == names || k == runtimes }

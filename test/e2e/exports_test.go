@@ -10,6 +10,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 const ledger = `
@@ -85,8 +90,12 @@ func TestExportOpensAndWithdrawalCloses(t *testing.T) {
 	})
 }
 
-// Scaling from 1 to 3: all three answer, and a removed pod gets no request
-// once its endpoint is gone and what was on its way has ended. No call is lost.
+// onItsWay is what the news of an endpoint that is gone may take to the pod's
+// own sidecar.
+const onItsWay = 250 * time.Millisecond
+
+// Scaling from 1 to 3: all three answer, and a removed pod gets no request once
+// its endpoint is gone and its sidecar knows. No call is lost.
 func TestScaling(t *testing.T) {
 	scale := func(n int) {
 		kubectl(t, "east", "-n", "shop", "scale", "deployment/catalog", fmt.Sprintf("--replicas=%d", n))
@@ -94,10 +103,14 @@ func TestScaling(t *testing.T) {
 	}
 	t.Cleanup(func() { scale(1) })
 	scale(3)
-	pods := strings.Fields(kubectl(t, "east", "-n", "shop", "get", "pods", "-l", "app=catalog", "-o", "jsonpath={.items[*].metadata.name}"))
-	if len(pods) != 3 {
-		t.Fatalf("pods: %v", pods)
-	}
+	var pods []string
+	eventually(t, 30*time.Second, "three pods", func() error { // those of an earlier test may be on their way out
+		pods = strings.Fields(kubectl(t, "east", "-n", "shop", "get", "pods", "-l", "app=catalog", "-o", "jsonpath={.items[*].metadata.name}"))
+		if len(pods) != 3 {
+			return fmt.Errorf("pods: %v", pods)
+		}
+		return nil
+	})
 	eventually(t, 20*time.Second, "all three pods answer", func() error {
 		s := mustCall(t, "west", "shop", "client", "http://catalog.shop/", "--count", "1000")
 		for _, p := range pods {
@@ -110,20 +123,82 @@ func TestScaling(t *testing.T) {
 	})
 
 	gone := pods[0]
-	kubectl(t, "east", "-n", "shop", "delete", "pod", gone, "--wait=false")
-	eventually(t, 10*time.Second, "its endpoint is gone", func() error {
-		ready := kubectl(t, "east", "-n", "shop", "get", "endpointslices", "-l", "kubernetes.io/service-name=catalog",
-			"-o", `jsonpath={range .items[*].endpoints[?(@.conditions.ready==true)]}{.targetRef.name} {end}`)
-		if slices.Contains(strings.Fields(ready), gone) {
-			return fmt.Errorf("ready endpoints: %s", ready)
-		}
-		return nil
-	})
-	// The pod ends what was on its way to it: for two seconds it may still
-	// answer, and nothing is lost. From then on it gets nothing.
-	mustCall(t, "west", "shop", "client", "http://catalog.shop/", "--count", "400", "--rate", "200")
-	s := mustCall(t, "west", "shop", "client", "http://catalog.shop/", "--count", "1000", "--rate", "200")
-	if n := s.ByHostname[gone]; n > 0 {
-		t.Errorf("%s got %d of 1,000 requests two seconds after its endpoint was gone: %v", gone, n, s.ByHostname)
+	endpointGone := withoutEndpoint(t, gone)
+	type outcome struct {
+		summary
+		err error
 	}
+	called := make(chan outcome, 1)
+	go func() {
+		s, err := call(t, "west", "shop", "client", "http://catalog.shop/", "--count", "800", "--rate", "100")
+		called <- outcome{s, err}
+	}()
+	// While that goes on the pod serves, and then it is deleted.
+	if s := mustCall(t, "west", "shop", "client", "http://catalog.shop/", "--count", "100", "--rate", "100"); s.ByHostname[gone] == 0 {
+		t.Errorf("%s answers nothing before it is deleted: %v", gone, s.ByHostname)
+	}
+	kubectl(t, "east", "-n", "shop", "delete", "pod", gone, "--wait=false")
+	var since time.Time
+	select {
+	case since = <-endpointGone:
+	case <-time.After(10 * time.Second):
+		t.Fatal("its endpoint is not gone after 10 s")
+	}
+	out := <-called
+	if out.err != nil || out.Failed > 0 || out.OK != 800 {
+		t.Errorf("calls were lost while a pod was removed: %+v: %v", out.summary, out.err)
+	}
+	last := out.Last[gone]
+	t.Logf("%s: %d requests, the last one %s before its endpoint was gone", gone, out.ByHostname[gone], since.Sub(last))
+	if out.ByHostname[gone] == 0 {
+		t.Errorf("%s answered nothing: %v", gone, out.ByHostname)
+	}
+	if last.After(since.Add(onItsWay)) {
+		t.Errorf("%s got a request %s after its endpoint was gone", gone, last.Sub(since))
+	}
+	s := mustCall(t, "west", "shop", "client", "http://catalog.shop/", "--count", "1000")
+	if n := s.ByHostname[gone]; n > 0 {
+		t.Errorf("%s got %d of 1,000 requests after that: %v", gone, n, s.ByHostname)
+	}
+}
+
+// withoutEndpoint tells when a pod is no longer among catalog's ready endpoints in east.
+func withoutEndpoint(t *testing.T, pod string) <-chan time.Time {
+	t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig("east"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	which := metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=catalog"}
+	all, err := client.DiscoveryV1().EndpointSlices("shop").List(t.Context(), which)
+	if err != nil {
+		t.Fatal(err)
+	}
+	which.ResourceVersion = all.ResourceVersion
+	watch, err := client.DiscoveryV1().EndpointSlices("shop").Watch(t.Context(), which)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(watch.Stop)
+	gone := make(chan time.Time, 1)
+	go func() {
+		for event := range watch.ResultChan() {
+			slice, ok := event.Object.(*discoveryv1.EndpointSlice)
+			if !ok {
+				t.Logf("the watch of EndpointSlices ends: %v", event.Object)
+				return
+			}
+			if !slices.ContainsFunc(slice.Endpoints, func(e discoveryv1.Endpoint) bool {
+				return e.TargetRef != nil && e.TargetRef.Name == pod && e.Conditions.Ready != nil && *e.Conditions.Ready
+			}) {
+				gone <- time.Now()
+				return
+			}
+		}
+	}()
+	return gone
 }

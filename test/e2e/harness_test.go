@@ -147,6 +147,8 @@ type summary struct {
 	ByHostname map[string]int `json:"byHostname"`
 	Identities map[string]int `json:"identities"`
 	Errors     []string       `json:"errors"`
+	// Last is when the last request reached a host.
+	Last map[string]time.Time `json:"last"`
 }
 
 // call runs the echo client in a deployment's pod.

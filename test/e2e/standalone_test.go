@@ -101,4 +101,58 @@ spec:
 		}
 		return nil
 	})
+
+	t.Run("BecomesMember", func(t *testing.T) { becomesMember(t) })
+}
+
+// becomesMember makes the mesh that Helm installed a member: what Helm installed
+// is the hub's from then on, pods go on until they are restarted, and then have
+// identities of the federation and call what others export.
+func becomesMember(t *testing.T) {
+	start := time.Now()
+	join(t, "solo", "eu", "eu-1")
+	t.Logf("ready after %s", time.Since(start))
+
+	const identity = "spiffe://solo.shop.example/ns/default/sa/default"
+	seen := func(url, identity string) func() error {
+		return func() error {
+			s, err := call(t, "solo", "default", "client", url, "--count", "20")
+			if err != nil {
+				return err
+			}
+			if s.Identities[identity] != 20 {
+				return fmt.Errorf("identities that the server saw: %v", s.Identities)
+			}
+			return nil
+		}
+	}
+	if err := seen("http://server/", "spiffe://cluster.local/ns/default/sa/default")(); err != nil {
+		t.Errorf("pods that were not restarted no longer call each other: %v", err)
+	}
+	kubectl(t, "solo", "rollout", "restart", "deployment/server", "deployment/client")
+	for _, d := range []string{"server", "client"} {
+		kubectl(t, "solo", "rollout", "status", "deployment/"+d, "--timeout=2m")
+	}
+	eventually(t, 20*time.Second, "calls inside have identities of the federation", seen("http://server/", identity))
+	eventually(t, 20*time.Second, "solo calls east", seen("http://catalog.shop/", identity))
+
+	// A gateway that Helm installed stays Helm's, and wants the new trust domain.
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	upgrade := func(release, chart string, args ...string) error {
+		_, err := run(ctx, "", "helm", append([]string{
+			"upgrade", release, chart, "-n", "istio-system", "--reuse-values", "--wait", "--timeout", "90s", "--kubeconfig", kubeconfig("solo"),
+		}, args...)...)
+		return err
+	}
+	if err := upgrade("istio-ingressgateway", "charts/gateway", "--set", "trustDomain=solo.shop.example"); err != nil {
+		t.Error(err)
+	}
+	// The control plane is the hub's: Helm is told so, and changes nothing.
+	if err := upgrade("istiod", "charts/istiod"); err == nil || !strings.Contains(err.Error(), `conflict with "isthmesh-hub"`) {
+		t.Errorf("helm upgrade istiod: %v, want a conflict with the hub", err)
+	}
+	if out := kubectl(t, "hub", "get", "meshmember", "solo", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`); out != "True" {
+		t.Errorf("Ready is %s after helm upgrade", out)
+	}
 }

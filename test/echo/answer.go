@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // forwardedCert is the header in which a proxy tells whom the client proved
@@ -23,6 +24,8 @@ type Answer struct {
 	Path       string              `json:"path,omitempty"`
 	Headers    map[string][]string `json:"headers,omitempty"`
 	RemoteAddr string              `json:"remoteAddr"`
+	// At is when an HTTP request came in.
+	At time.Time `json:"at,omitzero"`
 	// Body is what a TCP client sent.
 	Body string `json:"body,omitempty"`
 }

@@ -78,7 +78,12 @@ func TestCall(t *testing.T) {
 			if (got.Failed > 0) != (len(got.Errors) > 0) {
 				t.Errorf("%d failed, errors %q", got.Failed, got.Errors)
 			}
-			got.P50, got.P99, got.Max, got.Seconds, got.Errors = 0, 0, 0, 0, nil
+			for host, at := range got.Last {
+				if time.Since(at) > time.Minute || time.Since(at) < 0 {
+					t.Errorf("the last request came to %s at %s", host, at)
+				}
+			}
+			got.P50, got.P99, got.Max, got.Seconds, got.Errors, got.Last = 0, 0, 0, 0, nil, nil
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
 			}

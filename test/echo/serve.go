@@ -113,6 +113,7 @@ func (s *server) serveHTTP(ctx context.Context, listener net.Listener) error {
 // (?status=503) or for a pause before the answer (?delay=100ms).
 func (s *server) echo(w http.ResponseWriter, r *http.Request) {
 	answer := Answer{
+		At:       time.Now(),
 		Hostname: s.hostname, Version: s.version, Protocol: r.Proto,
 		Method: r.Method, Host: r.Host, Path: r.URL.RequestURI(), Headers: r.Header, RemoteAddr: r.RemoteAddr,
 	}

@@ -30,6 +30,8 @@ type Summary struct {
 	Statuses   map[string]int `json:"statuses"`
 	ByHostname map[string]int `json:"byHostname"`
 	ByVersion  map[string]int `json:"byVersion,omitempty"`
+	// Last is when the last request came in, by hostname.
+	Last map[string]time.Time `json:"last,omitempty"`
 	// Identities are those of clients, as the server's proxy saw them.
 	Identities map[string]int `json:"identities"`
 	// Errors are the first few that differ.
@@ -45,6 +47,7 @@ func summarise(results []result, took time.Duration) Summary {
 	s := Summary{
 		Sent:     len(results),
 		Statuses: map[string]int{}, ByHostname: map[string]int{}, ByVersion: map[string]int{}, Identities: map[string]int{},
+		Last:    map[string]time.Time{},
 		Seconds: round(took.Seconds()),
 	}
 	latencies := make([]time.Duration, 0, len(results))
@@ -63,6 +66,9 @@ func summarise(results []result, took time.Duration) Summary {
 			continue
 		}
 		s.ByHostname[r.answer.Hostname]++
+		if at := r.answer.At; at.After(s.Last[r.answer.Hostname]) {
+			s.Last[r.answer.Hostname] = at
+		}
 		if r.answer.Version != "" {
 			s.ByVersion[r.answer.Version]++
 		}

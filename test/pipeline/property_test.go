@@ -28,7 +28,7 @@ func TestEnvoyTakesEverything(t *testing.T) {
 	})
 	var s *snapshot.Snapshot
 	for seed := range meshes {
-		m := scenario.Random().Example(seed)
+		m := scenario.Configured().Example(seed)
 		if w := m.Workloads; len(w) > 0 {
 			// The sidecar's own pod comes, changes and goes.
 			m.Workloads = []*model.Workload{named(w[0], "shop", "pod-0")}

@@ -27,6 +27,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/agent/csr"
 	"github.com/isthmesh/isthmesh/controlplane/agent/sds"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
+	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/test/envoybin"
 )
 
@@ -146,7 +147,7 @@ func (p *proxy) bootstrap(upstreams []upstream) []byte {
 		"load_assignment": p.endpointAt("application", greet(p.t, nil)),
 	}}
 	listeners := []object{listener("inbound", object{
-		"transport_socket": p.json(envoy.ServerTLS()),
+		"transport_socket": p.json(envoy.ServerTLS(model.TLSLimits{})),
 		"filters":          []object{tcpProxy("application", nil)},
 	}, p.accessLog("inbound", "DOWNSTREAM_TRANSPORT_FAILURE_REASON"))}
 	for _, u := range upstreams {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/agent/bootstrap"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
+	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/federation/trust"
 )
 
@@ -31,7 +32,7 @@ const (
 
 // expecting is the TLS context towards a service with one identity.
 func expecting(identity string) *corev3.TransportSocket {
-	return envoy.ClientTLS("outbound_.80_._.cart.shop.svc.cluster.local", []string{envoy.ALPNTCP}, []string{identity})
+	return envoy.ClientTLS(model.TLSLimits{}, "outbound_.80_._.cart.shop.svc.cluster.local", []string{envoy.ALPNTCP}, []string{identity})
 }
 
 // bootstrapped is the TLS context towards the control plane that a proxy with
@@ -95,7 +96,7 @@ func TestFalseServerAtAnEnvoy(t *testing.T) {
 		"PrefixOfIdentity":    {east.leaf(t, nil, eastCart+"-2"), expecting(eastCart), "SAN"},
 		"IdentityAsDNSName":   {west.leaf(t, dns(eastCart), westCart), expecting(eastCart), "SAN"},
 		"NoIdentity":          {west.leaf(t, dns("cart.shop.svc.cluster.local")), expecting(eastCart), "SAN"},
-		"NobodyIsExpected":    {east.leaf(t, nil, eastCart), envoy.ClientTLS("x", []string{envoy.ALPNTCP}, nil), "SAN"},
+		"NobodyIsExpected":    {east.leaf(t, nil, eastCart), envoy.ClientTLS(model.TLSLimits{}, "x", []string{envoy.ALPNTCP}, nil), "SAN"},
 		"OtherRoot":           {member(t, stranger, "east").leaf(t, nil, eastCart), expecting(eastCart), "unable to get local issuer"},
 		"Expired":             {east.leaf(t, expired, eastCart), expecting(eastCart), "certificate has expired"},
 		"ClientsCertificate":  {east.leaf(t, clientOnly, eastCart), expecting(eastCart), "unsupported certificate purpose"},

@@ -31,16 +31,32 @@ type Call struct {
 	// Host of the request, for HTTP.
 	Host    string
 	Payload Payload
+	// Method, Scheme and Path with its query; GET, http and / when empty.
+	Method, Scheme, Path string
+	// Headers of the request, each name once.
+	Headers map[string]string
+	// Pick is which of several clusters it goes to.
+	Pick int
 	// ServerName and ALPN of the ClientHello, for TLS.
 	ServerName string
 	ALPN       []string
 	// Peer is the identity in the client's certificate; empty for none.
 	Peer string
+	// From is the client's address.
+	From netip.Addr
+	// Claims of a token that its issuer vouches for; BadToken: there is one, and
+	// nobody does.
+	Claims   map[string]any
+	BadToken bool
 }
 
 // Result is where a call ends.
 type Result struct {
 	Listener, Chain, Route, Cluster string
+	// Request is what becomes of an HTTP request on its route.
+	Request
+	// call that it is the result of.
+	call Call
 	// Requests: the proxy sees requests, not a stream of bytes.
 	Requests bool
 	// Verified: the proxy ended mutual TLS and knows who the client is.
@@ -49,6 +65,10 @@ type Result struct {
 	Endpoints []Endpoint
 	// Passed: TLS goes on as it came, not ended here.
 	Passed bool
+	// Policy says which policy decided, and Asks which external authorizers have
+	// yet to agree.
+	Policy string
+	Asks   []string
 	// OriginalDst: it goes where the client meant it to.
 	OriginalDst bool
 	// Refused says why the call ends here; empty when it goes on.
@@ -68,19 +88,19 @@ type Endpoint struct {
 
 // Outbound walks a call of a workload through its own sidecar.
 func Outbound(v *envoy.View, c Call) Result {
-	w := walk{view: v, call: c}
+	w := walk{view: v, call: c, result: Result{call: c}}
 	return w.end(w.outbound())
 }
 
 // Inbound walks a call that arrives at a workload through its sidecar.
 func Inbound(v *envoy.View, c Call) Result {
-	w := walk{view: v, call: c}
+	w := walk{view: v, call: c, result: Result{call: c}}
 	return w.end(w.inbound())
 }
 
 // Gateway walks a call through an east-west gateway.
 func Gateway(v *envoy.View, c Call) Result {
-	w := walk{view: v, call: c}
+	w := walk{view: v, call: c, result: Result{call: c}}
 	return w.end(w.gateway())
 }
 
@@ -102,17 +122,38 @@ func (w *walk) end(err error) Result {
 	return w.result
 }
 
-func (r Result) String() string {
+// Said is what becomes of the request: its rule, its cluster, or why it is
+// refused. Nothing is said of listeners and endpoints.
+func (r Result) Said() string {
 	var b strings.Builder
-	field := func(name, value string) {
+	field := to(&b)
+	r.write(field, r.call)
+	field("cluster", r.Cluster)
+	field("refused:", r.Refused)
+	return b.String()
+}
+
+// to write lines that say something.
+func to(b *strings.Builder) func(name, value string) {
+	return func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(&b, "%s %s\n", name, value)
+			fmt.Fprintf(b, "%s %s\n", name, value)
 		}
 	}
+}
+
+func (r Result) String() string {
+	var b strings.Builder
+	field := to(&b)
 	field("listener", r.Listener)
 	field("chain", r.Chain)
 	field("route", r.Route)
+	r.write(field, r.call)
 	field("cluster", r.Cluster)
+	field("policy:", r.Policy)
+	for _, a := range r.Asks {
+		field("asks", a)
+	}
 	if r.Verified {
 		b.WriteString("mutual TLS\n")
 	}

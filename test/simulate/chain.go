@@ -4,15 +4,18 @@ package simulate
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 )
 
 // connection is what a listener's inspectors tell of a connection.
 type connection struct {
 	port       uint32
+	address    netip.Addr
 	serverName string
 	transport  string
 	alpn       []string
@@ -24,7 +27,7 @@ func (c connection) String() string {
 
 // inspect a connection with the inspectors that a listener has.
 func (w *walk) inspect(l *listenerv3.Listener) connection {
-	c := connection{port: uint32(w.call.To.Port()), transport: "raw_buffer"}
+	c := connection{port: uint32(w.call.To.Port()), address: w.call.To.Addr(), transport: "raw_buffer"}
 	for _, f := range l.GetListenerFilters() {
 		if disabled(f.GetFilterDisabled(), c.port) {
 			continue
@@ -57,6 +60,7 @@ func disabled(p *listenerv3.ListenerFilterChainMatchPredicate, port uint32) bool
 // back to a less specific one.
 func choose(chains []*listenerv3.FilterChain, c connection) *listenerv3.FilterChain {
 	left := byPort(chains, c.port)
+	left = byAddress(left, c.address)
 	left = byServerName(left, c.serverName)
 	left = narrow(left, func(m *listenerv3.FilterChainMatch) bool { return m.GetTransportProtocol() == c.transport },
 		func(m *listenerv3.FilterChainMatch) bool { return m.GetTransportProtocol() == "" })
@@ -89,6 +93,21 @@ func byPort(chains []*listenerv3.FilterChain, port uint32) []*listenerv3.FilterC
 	return narrow(chains,
 		func(m *listenerv3.FilterChainMatch) bool { return m.GetDestinationPort().GetValue() == port },
 		func(m *listenerv3.FilterChainMatch) bool { return m.GetDestinationPort() == nil })
+}
+
+// byAddress: the smallest subnet that the called address is in, then any.
+func byAddress(chains []*listenerv3.FilterChain, address netip.Addr) []*listenerv3.FilterChain {
+	within := func(m *listenerv3.FilterChainMatch, bits int) bool {
+		return slices.ContainsFunc(m.GetPrefixRanges(), func(r *corev3.CidrRange) bool {
+			a, err := netip.ParseAddr(r.GetAddressPrefix())
+			return err == nil && int(r.GetPrefixLen().GetValue()) == bits && netip.PrefixFrom(a, bits).Contains(address)
+		})
+	}
+	var matchers []matcher
+	for bits := address.BitLen(); address.IsValid() && bits >= 0; bits-- {
+		matchers = append(matchers, func(m *listenerv3.FilterChainMatch) bool { return within(m, bits) })
+	}
+	return narrow(chains, append(matchers, func(m *listenerv3.FilterChainMatch) bool { return len(m.GetPrefixRanges()) == 0 })...)
 }
 
 // byServerName: the name itself, then its suffixes from long to short, then any.

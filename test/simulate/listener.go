@@ -124,15 +124,25 @@ func (w *walk) through(l *listenerv3.Listener) error {
 		return err
 	}
 	filters := chain.GetFilters()
+	if err := w.judgeConnection(filters); err != nil {
+		return err
+	}
 	m, err := filters[len(filters)-1].GetTypedConfig().UnmarshalNew()
 	if err != nil {
 		return err
 	}
 	switch filter := m.(type) {
 	case *hcmv3.HttpConnectionManager:
+		if err := w.judgeRequest(filter.GetHttpFilters()); err != nil {
+			return err
+		}
 		return w.request(filter)
 	case *tcpproxyv3.TcpProxy:
 		w.match = subset(filter.GetMetadataMatch())
+		w.result.stream(filter)
+		if to := w.result.Clusters; len(to) > 0 {
+			return w.to(to[w.call.Pick%len(to)].Cluster)
+		}
 		return w.to(filter.GetCluster())
 	}
 	return fmt.Errorf("the last filter is %T", m)
@@ -158,7 +168,13 @@ func (w *walk) handshake(chain *listenerv3.FilterChain, seen connection) error {
 	if w.call.Peer == "" {
 		return fmt.Errorf("the client has no certificate")
 	}
-	for _, m := range names(context.GetCommonTlsContext()) {
+	wanted := names(context.GetCommonTlsContext())
+	if len(wanted) == 0 {
+		// Any that the CA has signed.
+		w.result.Verified = true
+		return nil
+	}
+	for _, m := range wanted {
 		if p := m.GetPrefix(); p != "" && strings.HasPrefix(w.call.Peer, p) || m.GetExact() == w.call.Peer {
 			w.result.Verified = true
 			return nil

@@ -3,6 +3,7 @@
 package simulate
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -40,12 +41,22 @@ func (w *walk) request(m *hcmv3.HttpConnectionManager) error {
 	if host == nil {
 		return fmt.Errorf("404: routes %s have no host %q", routes.GetName(), w.call.Host)
 	}
-	route := host.GetRoutes()[0]
 	w.result.Route = routes.GetName() + " " + host.GetName()
-	if d := route.GetDirectResponse(); d != nil {
-		return fmt.Errorf("%d: answered by the proxy", d.GetStatus())
+	if host.GetRequireTls() == routev3.VirtualHost_ALL && w.call.Payload != TLS {
+		return errors.New("301: the same by https")
+	}
+	route := Route(host, w.call)
+	if route == nil {
+		return errNoRoute
+	}
+	w.result.Request = Answer(route, w.call)
+	if err := w.result.Request.refused(); err != nil {
+		return err
 	}
 	w.match = subset(route.GetRoute().GetMetadataMatch())
+	if to := w.result.Clusters; len(to) > 0 {
+		return w.to(to[w.call.Pick%len(to)].Cluster)
+	}
 	return w.to(route.GetRoute().GetCluster())
 }
 

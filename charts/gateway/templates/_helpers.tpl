@@ -29,9 +29,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
-{{- /* The ports of the Service: status first, then those of the gateway's kind. */}}
+{{- /* The ports of the Service: those of the gateway's kind, after the status
+port. A gateway between networks has its one port only: where load balancers
+share an address it would lose it to another gateway with a status port. */}}
 {{- define "gateway.ports" -}}
+{{- if not .Values.networkGateway }}
 - {name: status-port, port: 15021, targetPort: 15021, protocol: TCP}
+{{- end }}
 {{- if .Values.service.ports }}
 {{- range .Values.service.ports }}
 - {{ toYaml (merge (deepCopy .) (dict "protocol" "TCP" "targetPort" .port)) | nindent 2 | trim }}

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/isthmesh/isthmesh/controlplane/envoy"
 )
 
 // limit of what is read of an answer that is held in memory.
@@ -87,6 +89,19 @@ func (c *Client) Drain(ctx context.Context, inbound bool) error {
 	}
 	if code != http.StatusOK {
 		return fmt.Errorf("envoy answers %d to draining: %s", code, strings.TrimSpace(body))
+	}
+	return nil
+}
+
+// Refuse makes a sidecar answer what comes by mesh TLS in its application's
+// stead, so that callers' sidecars send it elsewhere.
+func (c *Client) Refuse(ctx context.Context) error {
+	body, code, err := c.do(ctx, http.MethodPost, "/runtime_modify?"+envoy.TerminatingKey+"=100")
+	if err != nil {
+		return err
+	}
+	if code != http.StatusOK {
+		return fmt.Errorf("envoy answers %d to a change of its runtime: %s", code, strings.TrimSpace(body))
 	}
 	return nil
 }

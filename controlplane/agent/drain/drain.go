@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package drain ends a proxy without cutting anybody off. It has two steps:
+// Package drain ends a proxy without cutting anybody off. It has three steps:
 // Begin, when the pod's termination starts (the preStop hook, before the
-// application is told), and Finish, when the application has gone and the
-// proxy itself is told to stop.
+// application is told); Refuse, when the control plane says that others are
+// there for the callers; and Finish, when the application has gone and the proxy
+// itself is told to stop.
 package drain
 
 import (
@@ -17,6 +18,7 @@ import (
 // Proxy is what is drained; admin.Client is one.
 type Proxy interface {
 	Drain(ctx context.Context, inbound bool) error
+	Refuse(ctx context.Context) error
 	Connections(ctx context.Context) (uint64, error)
 }
 
@@ -40,6 +42,15 @@ type Drainer struct {
 // Begin makes callers of the pod go elsewhere; calls that the pod itself makes
 // go on.
 func (d *Drainer) Begin(ctx context.Context) error { return d.Proxy.Drain(ctx, !d.All) }
+
+// Refuse keeps what callers still send from the application. Connections are
+// told to end before, so that a call which is repeated goes another way.
+func (d *Drainer) Refuse(ctx context.Context) error {
+	if err := d.Begin(ctx); err != nil {
+		return err
+	}
+	return d.Proxy.Refuse(ctx)
+}
 
 // Finish drains everything and returns when no connection is left, but not
 // before AtLeast and not after AtMost.

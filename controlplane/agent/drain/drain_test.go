@@ -19,10 +19,16 @@ type proxy struct {
 	began       time.Time
 	until, dies time.Duration
 	drains      []bool
+	refused     []int // how often it was drained before
 }
 
 func (p *proxy) Drain(_ context.Context, inbound bool) error {
 	p.drains = append(p.drains, inbound)
+	return nil
+}
+
+func (p *proxy) Refuse(context.Context) error {
+	p.refused = append(p.refused, len(p.drains))
 	return nil
 }
 
@@ -86,5 +92,16 @@ func TestBegin(t *testing.T) {
 				t.Errorf("inbound only: %v", p.drains[0])
 			}
 		})
+	}
+}
+
+// TestRefuse: connections are told to end before anything is refused.
+func TestRefuse(t *testing.T) {
+	p := &proxy{}
+	if err := (&drain.Drainer{Proxy: p}).Refuse(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.drains) != 1 || !p.drains[0] || len(p.refused) != 1 || p.refused[0] != 1 {
+		t.Errorf("drained %v, refused after %v drains, want inbound listeners drained once, then refused", p.drains, p.refused)
 	}
 }

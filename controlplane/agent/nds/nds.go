@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package nds receives the names that only the mesh knows: a delta xDS stream
-// of its own to the control plane, of the one type NameTable, shown the
-// workload's certificate. What comes in goes to dns as a whole map each time.
-// While the control plane is away, what was received stays.
+// Package nds receives what the control plane tells the agent itself: a delta
+// xDS stream of its own, shown the workload's certificate. The names that only
+// the mesh knows (type NameTable) go to dns as a whole map each time. What is to
+// be set in Envoy's runtime goes to drain: that the pod is being deleted, and
+// others are there for its callers. While the control plane is away, what was
+// received stays.
 package nds
 
 //go:generate protoc --go_out=. --go_opt=module=github.com/isthmesh/isthmesh/controlplane/agent/nds nametable.proto
@@ -19,6 +21,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 	"github.com/go-logr/logr"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/genproto/googleapis/rpc/status"
@@ -30,6 +33,7 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/agent/csr"
 	ndsv1 "github.com/isthmesh/isthmesh/controlplane/agent/nds/v1"
+	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/federation/trust"
 )
 
@@ -57,8 +61,11 @@ type Client struct {
 	Leaf func() *csr.Leaf
 	// Publish takes all names, each time something changed. The map is read only.
 	Publish func(map[string]*ndsv1.NameTable_NameInfo)
-	Clock   clock.Clock
-	Random  func() float64
+	// Terminating is called, maybe again and again, when callers are to go
+	// elsewhere because the pod is being deleted.
+	Terminating func(context.Context)
+	Clock       clock.Clock
+	Random      func() float64
 
 	tables Tables
 }
@@ -113,6 +120,9 @@ func (c *Client) stream(ctx context.Context) (bool, error) {
 		Node: c.Node, TypeUrl: Type, ResourceNamesSubscribe: []string{"*"},
 		InitialResourceVersions: c.tables.Versions(),
 	})
+	if err == nil {
+		err = stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: envoy.RuntimeType, ResourceNamesSubscribe: []string{"*"}})
+	}
 	received := false
 	for err == nil {
 		var answer *discoveryv3.DeltaDiscoveryResponse
@@ -120,15 +130,43 @@ func (c *Client) stream(ctx context.Context) (bool, error) {
 			break
 		}
 		received = true
-		ack := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: Type, ResponseNonce: answer.GetNonce()}
-		if changed, refused := c.tables.Apply(answer); refused != nil {
+		ack := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: answer.GetTypeUrl(), ResponseNonce: answer.GetNonce()}
+		if refused := c.take(ctx, answer); refused != nil {
 			ack.ErrorDetail = &status.Status{Code: 3, Message: refused.Error()}
-		} else if changed {
-			c.Publish(c.tables.Names())
 		}
 		err = stream.Send(ack)
 	}
 	return received, err
+}
+
+// take hands an answer to whom it is for.
+func (c *Client) take(ctx context.Context, answer *discoveryv3.DeltaDiscoveryResponse) error {
+	if answer.GetTypeUrl() == envoy.RuntimeType {
+		going, err := Terminating(answer)
+		if going {
+			c.Terminating(ctx)
+		}
+		return err
+	}
+	changed, err := c.tables.Apply(answer)
+	if err == nil && changed {
+		c.Publish(c.tables.Names())
+	}
+	return err
+}
+
+// Terminating tells whether an answer of type Runtime sets the key that says so.
+func Terminating(answer *discoveryv3.DeltaDiscoveryResponse) (bool, error) {
+	for _, r := range answer.GetResources() {
+		layer := &runtimev3.Runtime{}
+		if err := r.GetResource().UnmarshalTo(layer); err != nil {
+			return false, fmt.Errorf("resource %q: %w", r.GetName(), err)
+		}
+		if layer.GetLayer().GetFields()[envoy.TerminatingKey].GetNumberValue() > 0 {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func (c *Client) clientTLS(leaf *csr.Leaf) (*tls.Config, error) {

@@ -9,13 +9,16 @@ import (
 	"testing"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	runtimev3 "github.com/envoyproxy/go-control-plane/envoy/service/runtime/v3"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/isthmesh/isthmesh/controlplane/agent/nds"
 	ndsv1 "github.com/isthmesh/isthmesh/controlplane/agent/nds/v1"
+	"github.com/isthmesh/isthmesh/controlplane/envoy"
 )
 
 func resource(t *testing.T, name, version string, m *ndsv1.NameTable) *discoveryv3.Resource {
@@ -99,5 +102,34 @@ func TestWire(t *testing.T) {
 	}
 	if name := got.ProtoReflect().Descriptor().FullName(); "type.googleapis.com/"+string(name) != nds.Type {
 		t.Errorf("type %s", name)
+	}
+}
+
+// TestTerminating: only the key of a pod that is deleted says so, and only when it is set.
+func TestTerminating(t *testing.T) {
+	layer := func(key string, value float64) *anypb.Any {
+		a, err := anypb.New(&runtimev3.Runtime{Layer: &structpb.Struct{Fields: map[string]*structpb.Value{key: structpb.NewNumberValue(value)}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	cases := map[string]struct {
+		resource *anypb.Any
+		want     bool
+		err      bool
+	}{
+		"Set":       {resource: layer(envoy.TerminatingKey, 100), want: true},
+		"Zero":      {resource: layer(envoy.TerminatingKey, 0)},
+		"OtherKey":  {resource: layer("overload", 100)},
+		"OtherType": {resource: &anypb.Any{TypeUrl: nds.Type}, err: true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := nds.Terminating(&discoveryv3.DeltaDiscoveryResponse{Resources: []*discoveryv3.Resource{{Name: "x", Resource: c.resource}}})
+			if got != c.want || (err != nil) != c.err {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
 	}
 }

@@ -10,19 +10,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	security "istio.io/client-go/pkg/apis/security/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
+	"github.com/isthmesh/isthmesh/controlplane/ingest/credential"
+	"github.com/isthmesh/isthmesh/controlplane/ingest/fields"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -38,29 +40,19 @@ type Objects struct {
 	Skipped []string
 }
 
-// versions that are read as another one of the same form.
-var versions = map[schema.GroupVersion]schema.GroupVersion{
-	{Group: "security.istio.io", Version: "v1beta1"}:      security.SchemeGroupVersion,
-	{Group: "multicluster.x-k8s.io", Version: "v1alpha1"}: mcs.SchemeGroupVersion,
-}
-
 // Read reads YAML or JSON documents: Kubernetes objects, Lists of them, and
 // Imports. Objects without a namespace are in "default", as kubectl has it. An
 // error names the document that cannot be read.
 func Read(data []byte) (*Objects, error) {
-	scheme, err := newScheme()
+	r, err := newReader()
 	if err != nil {
 		return nil, err
-	}
-	r := &reader{
-		out:     &Objects{},
-		decoder: serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDeserializer(),
-		scheme:  scheme,
 	}
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
 	for n := 1; ; n++ {
 		document, err := documents.Read()
 		if errors.Is(err, io.EOF) {
+			r.out.Credentials = credential.Build(r.secrets, r.authorities, nil).Credentials
 			return r.out, nil
 		}
 		if err == nil {
@@ -72,16 +64,40 @@ func Read(data []byte) (*Objects, error) {
 	}
 }
 
-func newScheme() (*runtime.Scheme, error) {
-	scheme := runtime.NewScheme()
-	builder := runtime.NewSchemeBuilder(corev1.AddToScheme, discoveryv1.AddToScheme, security.AddToScheme, mcs.Install)
-	return scheme, builder.AddToScheme(scheme)
+// ReadObject reads one object, which may be changed.
+func ReadObject(u *unstructured.Unstructured) (*Objects, error) {
+	r, err := newReader()
+	if err != nil {
+		return nil, err
+	}
+	return r.out, r.object(u)
 }
 
-type reader struct {
-	out     *Objects
+func newReader() (*reader, error) {
+	k, err := known()
+	if err != nil {
+		return nil, err
+	}
+	return &reader{out: &Objects{}, kinds: k}, nil
+}
+
+// kinds that are known, and what decodes them.
+type kinds struct {
 	decoder runtime.Decoder
 	scheme  *runtime.Scheme
+}
+
+var known = sync.OnceValues(func() (kinds, error) {
+	scheme, err := newScheme()
+	return kinds{serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDeserializer(), scheme}, err
+})
+
+type reader struct {
+	out *Objects
+	kinds
+	// secrets and authorities may be what a gateway refers to.
+	secrets     []*corev1.Secret
+	authorities []*corev1.ConfigMap
 }
 
 func (r *reader) document(data []byte) error {
@@ -111,11 +127,11 @@ func (r *reader) document(data []byte) error {
 // object adds one Kubernetes object.
 func (r *reader) object(u *unstructured.Unstructured) error {
 	gvk := u.GroupVersionKind()
-	if v, ok := versions[gvk.GroupVersion()]; ok {
-		gvk.Group, gvk.Version = v.Group, v.Version
-		u.SetAPIVersion(v.String())
+	if served(gvk, r.scheme) != gvk {
+		gvk = served(gvk, r.scheme)
+		u.SetAPIVersion(gvk.GroupVersion().String())
 	}
-	if u.GetNamespace() == "" && gvk.Kind != "Node" && gvk.Kind != "Namespace" {
+	if u.GetNamespace() == "" && gvk.Kind != "Node" && gvk.Kind != "Namespace" && gvk.Kind != "GatewayClass" {
 		u.SetNamespace(defaultNamespace)
 	}
 	name := fmt.Sprintf("%s %s/%s", gvk.Kind, u.GetNamespace(), u.GetName())
@@ -130,9 +146,15 @@ func (r *reader) object(u *unstructured.Unstructured) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
+	if fields.TooDeep(data) {
+		return fmt.Errorf("%s: it is nested deeper than %d levels; make it flatter", name, fields.MaxDepth)
+	}
 	decoded, _, err := r.decoder.Decode(data, nil, nil)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
+	}
+	if unknown := fields.Unknown(decoded, u.Object); len(unknown) > 0 {
+		return fmt.Errorf("%s: unknown field %q", name, unknown[0])
 	}
 	if !r.add(decoded) {
 		r.out.Skipped = append(r.out.Skipped, name)
@@ -160,13 +182,28 @@ func (r *reader) add(object runtime.Object) bool {
 		in.PeerAuthentications = append(in.PeerAuthentications, o)
 	case *mcs.ServiceExport:
 		in.ServiceExports = append(in.ServiceExports, o)
+	case *corev1.Secret:
+		for k, v := range o.StringData { // as the API server does
+			if o.Data == nil {
+				o.Data = map[string][]byte{}
+			}
+			o.Data[k] = []byte(v)
+		}
+		if !credential.InSecret(o) {
+			return false
+		}
+		r.secrets = append(r.secrets, o)
 	case *corev1.ConfigMap:
+		if o.Name != ingest.MeshConfigMap && credential.InConfigMap(o) {
+			r.authorities = append(r.authorities, o)
+			return true
+		}
 		if o.Name != ingest.MeshConfigMap {
 			return false
 		}
 		in.MeshConfig = o.Data[ingest.MeshConfigKey]
 	default:
-		return false
+		return addCustom(in, object)
 	}
 	return true
 }

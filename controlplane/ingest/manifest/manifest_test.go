@@ -3,6 +3,8 @@
 package manifest_test
 
 import (
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -73,6 +75,8 @@ func TestReadNamesWhatIsWrong(t *testing.T) {
 		"NoKind":          {"{metadata: {name: x}}", "is no Kubernetes object"},
 		"NoName":          {"{apiVersion: v1, kind: Service}", "metadata.name"},
 		"UnknownField":    {"{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {portz: []}}", `Service default/web: strict decoding error: unknown field "spec.portz"`},
+		"UnknownInIstio":  {"{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: web}, spec: {http: [{websocketUpgrade: true}]}}", `VirtualService default/web: unknown field "spec.http[0].websocketUpgrade"`},
+		"TooDeep":         {"{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: web}, spec: {hosts: " + strings.Repeat("[", 200) + strings.Repeat("]", 200) + "}}", "nested deeper"},
 		"WrongType":       {"{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: 1}}", "Service default/web"},
 		"ImportsField":    {"{kind: Imports, members: [{clusterr: x}]}", `unknown field "clusterr"`},
 		"ImportsProtocol": {"{kind: Imports, members: [{cluster: w, services: [{name: s, ports: [{number: 1, protocol: HTTP3}]}]}]}", `protocol "HTTP3" is unknown`},
@@ -84,5 +88,54 @@ func TestReadNamesWhatIsWrong(t *testing.T) {
 				t.Errorf("error is %v, want %q in it", err, c.want)
 			}
 		})
+	}
+}
+
+// TestReadsEveryVersion has each kind of Istio and the Gateway API in every
+// version that its CRD serves.
+func TestReadsEveryVersion(t *testing.T) {
+	kinds := map[string][]string{
+		"networking.istio.io/v1":             {"VirtualService", "DestinationRule", "Gateway", "ServiceEntry", "Sidecar", "WorkloadEntry", "WorkloadGroup"},
+		"networking.istio.io/v1beta1":        {"VirtualService", "DestinationRule", "Gateway", "ServiceEntry", "Sidecar", "WorkloadEntry", "WorkloadGroup", "ProxyConfig"},
+		"networking.istio.io/v1alpha3":       {"VirtualService", "DestinationRule", "Gateway", "ServiceEntry", "Sidecar", "WorkloadEntry", "WorkloadGroup", "EnvoyFilter"},
+		"security.istio.io/v1":               {"AuthorizationPolicy", "RequestAuthentication", "PeerAuthentication"},
+		"security.istio.io/v1beta1":          {"AuthorizationPolicy", "RequestAuthentication", "PeerAuthentication"},
+		"telemetry.istio.io/v1alpha1":        {"Telemetry"},
+		"telemetry.istio.io/v1":              {"Telemetry"},
+		"extensions.istio.io/v1alpha1":       {"WasmPlugin", "TrafficExtension"},
+		"gateway.networking.k8s.io/v1":       {"GatewayClass", "Gateway", "ListenerSet", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "BackendTLSPolicy", "ReferenceGrant"},
+		"gateway.networking.k8s.io/v1beta1":  {"GatewayClass", "Gateway", "HTTPRoute", "ReferenceGrant"},
+		"gateway.networking.k8s.io/v1alpha2": {"TLSRoute", "TCPRoute", "UDPRoute"},
+		"gateway.networking.k8s.io/v1alpha3": {"TLSRoute", "BackendTLSPolicy"},
+		"multicluster.x-k8s.io/v1alpha1":     {"ServiceImport", "ServiceExport"},
+		"multicluster.x-k8s.io/v1beta1":      {"ServiceImport", "ServiceExport"},
+	}
+	var all strings.Builder
+	objects := 0
+	for version, names := range kinds {
+		for _, kind := range names {
+			objects++
+			fmt.Fprintf(&all, "{apiVersion: %s, kind: %s, metadata: {name: x%d}, spec: {}}\n---\n", version, kind, objects)
+		}
+	}
+	got, err := manifest.Read([]byte(all.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Skipped) > 0 {
+		t.Errorf("skipped %v", got.Skipped)
+	}
+	read := len(got.PeerAuthentications) + len(got.ServiceExports) + len(got.ServiceImports)
+	for _, part := range []any{got.Istio, got.GatewayAPI} {
+		v := reflect.ValueOf(part)
+		for i := range v.NumField() {
+			if v.Field(i).Len() == 0 {
+				t.Errorf("no %s", v.Type().Field(i).Name)
+			}
+			read += v.Field(i).Len()
+		}
+	}
+	if read != objects {
+		t.Errorf("%d objects were read, want %d", read, objects)
 	}
 }

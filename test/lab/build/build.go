@@ -50,10 +50,21 @@ var (
 	Agent        = Program{Name: "isthmesh-agent", Module: ".", Package: "./cmd/agent"}
 )
 
+// The programs of others that the Gateway API's conformance suite runs. Their
+// packages are in modules that the folder's go.mod requires.
+var (
+	EchoBasic  = Program{Name: "echo-basic", Module: "test/conformance", Package: "sigs.k8s.io/gateway-api/conformance/echo-basic"}
+	EchoServer = Program{Name: "echo-server", Module: "test/conformance/echoadvanced", Package: "istio.io/istio/pkg/test/echo/cmd/server"}
+	EchoClient = Program{Name: "echo-client", Module: "test/conformance/echoadvanced", Package: "istio.io/istio/pkg/test/echo/cmd/client"}
+)
+
 // Go compiles a program into the lab's bin folder and returns its path. The
 // same sources give the same bytes in any checkout.
 func Go(ctx context.Context, lab layout.Lab, p Program) (string, error) {
-	source := filepath.Join(lab.Checkout, p.Module, p.Package)
+	source := filepath.Join(lab.Checkout, p.Module)
+	if strings.HasPrefix(p.Package, ".") {
+		source = filepath.Join(source, p.Package)
+	}
 	if _, err := os.Stat(source); errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("program %s: the checkout has no %s", p.Name, filepath.Join(p.Module, p.Package))
 	}

@@ -28,6 +28,9 @@ type Recipe struct {
 	Entrypoint []string
 	// User is the numeric user and group that it runs as.
 	User string
+	// As are the whole names, tags included, of an image of others that it stands
+	// in for; empty is its own repository and the lab's tag.
+	As []string
 }
 
 // Repository is the image's name with its organisation.
@@ -66,13 +69,21 @@ func Assemble(r Recipe, compressed bool) (v1.Image, error) {
 // Save writes the image as a tarball that containerd and Docker can load. The
 // file gets its name when it is complete.
 func Save(r Recipe, tag, path string) error {
-	ref, err := name.NewTag(r.Repository() + ":" + tag)
-	if err != nil {
-		return fmt.Errorf("image %s: %w", r.Name, err)
-	}
 	img, err := Assemble(r, false)
 	if err != nil {
 		return err
+	}
+	names := r.As
+	if len(names) == 0 {
+		names = []string{r.Repository() + ":" + tag}
+	}
+	images := map[name.Tag]v1.Image{}
+	for _, n := range names {
+		ref, err := name.NewTag(n)
+		if err != nil {
+			return fmt.Errorf("image %s: %w", r.Name, err)
+		}
+		images[ref] = img
 	}
 	draft, err := os.CreateTemp(filepath.Dir(path), "."+r.Name+"-*")
 	if err != nil {
@@ -81,7 +92,7 @@ func Save(r Recipe, tag, path string) error {
 	// Once it is renamed there is nothing to remove.
 	defer func() { _ = os.Remove(draft.Name()) }()
 	defer draft.Close()
-	if err := tarball.Write(ref, img, draft); err != nil {
+	if err := tarball.MultiWrite(images, draft); err != nil {
 		return fmt.Errorf("image %s: %w", r.Name, err)
 	}
 	if err := draft.Chmod(0o644); err != nil {

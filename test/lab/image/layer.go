@@ -144,7 +144,7 @@ func (f File) open() (io.ReadCloser, int64, error) {
 // so is the image.
 func (r Recipe) Key(tag string) (string, error) {
 	hash := sha256.New()
-	fmt.Fprintf(hash, "1\n%q %q %q %q\n", r.Name, tag, r.Entrypoint, r.User)
+	fmt.Fprintf(hash, "1\n%q %q %q %q %q\n", r.Name, tag, r.Entrypoint, r.User, r.As)
 	for _, files := range r.Layers {
 		fmt.Fprintln(hash, "layer")
 		for _, file := range complete(files) {

@@ -68,7 +68,7 @@ func static(image, target string, program build.Program, user string) source {
 // Options says which images are made, and how.
 type Options struct {
 	Tag string
-	// Names are the images; all if none is named.
+	// Names are the images; if none is named, all but those of Conformance.
 	Names []string
 	// LDFlags are the linker flags of the product's programs, such as those
 	// that set its version.
@@ -109,12 +109,13 @@ func choose(names []string) ([]source, error) {
 		return sources, nil
 	}
 	var chosen []source
+	known := append(slices.Clone(sources), conformance...)
 	for _, name := range names {
-		at := slices.IndexFunc(sources, func(s source) bool { return s.name == name })
+		at := slices.IndexFunc(known, func(s source) bool { return s.name == name })
 		if at < 0 {
-			return nil, fmt.Errorf("no image %q: there are %s", name, strings.Join(append(slices.Clone(Product), LabOnly...), ", "))
+			return nil, fmt.Errorf("no image %q: there are %s", name, strings.Join(slices.Concat(Product, LabOnly, Conformance), ", "))
 		}
-		chosen = append(chosen, sources[at])
+		chosen = append(chosen, known[at])
 	}
 	return chosen, nil
 }

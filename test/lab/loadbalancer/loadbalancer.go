@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package loadbalancer stands in for a cloud: it gives every Service of type
-// LoadBalancer the address of the cluster's node. kube-proxy does the rest. It
-// runs as one process per cluster, which node starts (and `lab up` itself for
-// a cluster of kind).
+// LoadBalancer the address of the cluster's node, or one of its own where its
+// port is taken there or it asks for one. kube-proxy does the rest. It runs as
+// one process per cluster, which node starts (and `lab up` itself for a cluster
+// of kind).
 package loadbalancer
 
 import (
@@ -91,10 +92,11 @@ func addresses(nodes []*corev1.Node) []string {
 	return found
 }
 
-// Assign returns the Services whose status has to be written. All Services of
-// type LoadBalancer share the addresses, so one whose port an older Service
-// has taken gets none, as it would on a cluster without a cloud. A Service of
-// another type has none.
+// Assign returns the Services whose status has to be written. Services of type
+// LoadBalancer share the nodes' addresses as long as their ports differ. One
+// whose port an older Service has taken gets an address of its own, if there are
+// such, as does one that asks for it; one that asks for an address that can't be
+// had gets none, as it would from a cloud. A Service of another type has none.
 func Assign(services []*corev1.Service, addresses []string) []*corev1.Service {
 	ordered := slices.SortedFunc(slices.Values(services), func(a, b *corev1.Service) int {
 		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
@@ -102,12 +104,12 @@ func Assign(services []*corev1.Service, addresses []string) []*corev1.Service {
 		}
 		return compareNames(a, b)
 	})
-	taken := map[string]bool{}
+	p := newPool(addresses)
 	var updates []*corev1.Service
 	for _, service := range ordered {
 		var wanted []corev1.LoadBalancerIngress
-		if ours(service) && claim(taken, service.Spec.Ports) {
-			wanted = ingress(addresses)
+		if ours(service) {
+			wanted = ingress(p.claim(service))
 		}
 		if !equality.Semantic.DeepEqual(service.Status.LoadBalancer.Ingress, wanted) {
 			update := service.DeepCopy()
@@ -124,21 +126,6 @@ func compareNames(a, b *corev1.Service) int {
 
 func ours(service *corev1.Service) bool {
 	return service.Spec.Type == corev1.ServiceTypeLoadBalancer && service.Spec.LoadBalancerClass == nil && service.DeletionTimestamp == nil
-}
-
-// claim takes all ports or, if one is taken, none.
-func claim(taken map[string]bool, ports []corev1.ServicePort) bool {
-	keys := make([]string, 0, len(ports))
-	for _, port := range ports {
-		keys = append(keys, fmt.Sprintf("%s/%d", port.Protocol, port.Port))
-	}
-	if slices.ContainsFunc(keys, func(key string) bool { return taken[key] }) {
-		return false
-	}
-	for _, key := range keys {
-		taken[key] = true
-	}
-	return true
 }
 
 func ingress(addresses []string) []corev1.LoadBalancerIngress {

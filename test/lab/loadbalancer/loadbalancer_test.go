@@ -13,7 +13,16 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 )
 
-const nodeIP = "10.211.11.2"
+const (
+	nodeIP   = "10.211.11.2"
+	firstIP  = "10.211.11.128"
+	secondIP = "10.211.11.129"
+)
+
+func asking(s *corev1.Service, address string) *corev1.Service {
+	s.Spec.LoadBalancerIP = address
+	return s
+}
 
 func service(name string, age int, kind corev1.ServiceType, port int32, address string) *corev1.Service {
 	s := &corev1.Service{
@@ -42,8 +51,13 @@ func TestAssign(t *testing.T) {
 		"ClusterIP":   {[]*corev1.Service{service("web", 1, ip, 80, "")}, map[string]string{}},
 		"OtherClass":  {[]*corev1.Service{foreign}, map[string]string{}},
 		"TwoPorts":    {[]*corev1.Service{service("a", 1, lb, 80, ""), service("b", 1, lb, 81, "")}, map[string]string{"a": nodeIP, "b": nodeIP}},
-		"PortTaken":   {[]*corev1.Service{service("young", 1, lb, 80, nodeIP), service("old", 2, lb, 80, "")}, map[string]string{"old": nodeIP, "young": ""}},
-		"SameAge":     {[]*corev1.Service{service("b", 1, lb, 80, ""), service("a", 1, lb, 80, "")}, map[string]string{"a": nodeIP}},
+		"PortTaken":   {[]*corev1.Service{service("young", 1, lb, 80, nodeIP), service("old", 2, lb, 80, "")}, map[string]string{"old": nodeIP, "young": firstIP}},
+		"SameAge":     {[]*corev1.Service{service("b", 1, lb, 80, ""), service("a", 1, lb, 80, "")}, map[string]string{"a": nodeIP, "b": firstIP}},
+		"OwnStays":    {[]*corev1.Service{service("young", 1, lb, 80, secondIP), service("old", 2, lb, 80, nodeIP)}, map[string]string{}},
+		"Asks":        {[]*corev1.Service{asking(service("web", 1, lb, 80, ""), secondIP)}, map[string]string{"web": secondIP}},
+		"AsksTheNode": {[]*corev1.Service{asking(service("web", 1, lb, 80, ""), nodeIP)}, map[string]string{"web": nodeIP}},
+		"AsksTaken":   {[]*corev1.Service{asking(service("a", 2, lb, 80, ""), secondIP), asking(service("b", 1, lb, 80, ""), secondIP)}, map[string]string{"a": secondIP}},
+		"AsksForeign": {[]*corev1.Service{asking(service("web", 1, lb, 80, nodeIP), "192.0.2.1")}, map[string]string{"web": ""}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/isthmesh/isthmesh/test/lab/component"
 	"github.com/isthmesh/isthmesh/test/lab/topology"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Interface is the node's end of the cable.
@@ -41,6 +42,24 @@ func configureLinks(spec component.Spec) error {
 	route := &netlink.Route{LinkIndex: eth.Attrs().Index, Gw: topology.Gateway.AsSlice()}
 	if err := netlink.RouteReplace(route); err != nil {
 		return fmt.Errorf("route to %s: %w", topology.Gateway, err)
+	}
+	return answerFor(spec, lo)
+}
+
+// answerFor makes the node take what is sent to any of its load balancers'
+// addresses, and answer who asks for them: kube-proxy sends it on. One route
+// serves for all of them, so an address that a Service gets works at once.
+func answerFor(spec component.Spec, lo netlink.Link) error {
+	all, ok := topology.LoadBalancers(spec.NodeIP)
+	if !ok {
+		return nil
+	}
+	route := &netlink.Route{
+		LinkIndex: lo.Attrs().Index, Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL, Scope: netlink.SCOPE_HOST,
+		Dst: &net.IPNet{IP: all.Addr().AsSlice(), Mask: net.CIDRMask(all.Bits(), 32)},
+	}
+	if err := netlink.RouteReplace(route); err != nil {
+		return fmt.Errorf("answer for %s: %w", all, err)
 	}
 	return nil
 }

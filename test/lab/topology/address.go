@@ -31,6 +31,17 @@ func (c Cluster) NodeIP() (netip.Addr, error) {
 	return netip.AddrFrom4([4]byte{base[0], base[1], pods[1], pods[2] + 2}), nil
 }
 
+// LoadBalancers are the addresses for Services of type LoadBalancer that can't
+// share the node's: the upper half of the network whose second address the node
+// has. A node with another address has none.
+func LoadBalancers(node netip.Addr) (netip.Prefix, bool) {
+	if !NodeNetwork.Contains(node) || node.As4()[3] != 2 {
+		return netip.Prefix{}, false
+	}
+	a := node.As4()
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{a[0], a[1], a[2], 128}), 25), true
+}
+
 // ServiceIP is the nth address of the service subnet: the first is the API
 // server's, the tenth the cluster DNS's.
 func (c Cluster) ServiceIP(n int) netip.Addr {

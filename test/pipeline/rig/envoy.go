@@ -201,6 +201,8 @@ func (p *Pod) bootstrap(o Options) []byte {
 			"name":         "envoy.bootstrap.internal_listener",
 			"typed_config": object{"@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"},
 		}},
+		// As the agent's bootstrap has it.
+		"layered_runtime":  object{"layers": []object{{"name": "static", "static_layer": object{"re2.max_program_size.error_level": 32768}}}},
 		"static_resources": object{"clusters": []object{local("xds-grpc", "ads"), local("sds-grpc", "sds")}},
 	})
 	if err != nil {

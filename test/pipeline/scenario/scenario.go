@@ -5,6 +5,7 @@ package scenario
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -122,7 +123,7 @@ func (b *builder) service(l *line) error {
 // endpoint of this member, or import of another one's.
 func (b *builder) endpoint(l *line) error {
 	e := model.Endpoint{
-		Weight: 1, MTLS: !l.flag("plain"), Draining: l.flag("draining"), Hostname: l.one("hostname"),
+		Weight: 1, MTLS: !l.flag("plain"), Draining: l.flag("draining"), Hostname: l.one("hostname"), Labels: model.Labels(l.one("labels")),
 		Cluster: model.ClusterID(cmp.Or(l.one("member"), string(b.mesh.Settings.Cluster))),
 		Network: model.NetworkID(cmp.Or(l.one("network"), string(b.mesh.Settings.Network))),
 	}
@@ -167,6 +168,7 @@ func (b *builder) workload(l *line) error {
 	if z := l.one("zone"); z != "" {
 		w.Locality = locality(z)
 	}
+	w.Labels = maps.Collect(model.Labels(l.one("labels")).All())
 	var err error
 	if w.MTLS, err = mode(l.one("mtls")); err != nil {
 		return err

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/informers"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	corev1listers "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	controller "github.com/isthmesh/isthmesh/controllers/gatewayapi"
+	"github.com/isthmesh/isthmesh/controlplane/ingest/gatewayapi"
+)
+
+// gateways deploys the proxies of Gateways and writes the Gateway API's
+// statuses, in the one replica that holds the lease.
+type gateways struct {
+	m       meshParts
+	changed chan struct{}
+}
+
+// newGateways is told by the pipeline; make it before the pipeline runs.
+func newGateways(m meshParts) *gateways {
+	g := &gateways{m: m, changed: make(chan struct{}, 1)}
+	m.pipeline.tell = append(m.pipeline.tell, g.changed)
+	return g
+}
+
+// The lease; those who lost it try again.
+const (
+	gatewayLease  = "isthmesh-gateway-controller"
+	leaseDuration = 15 * time.Second
+	leaseRenewal  = 10 * time.Second
+	leaseRetry    = 2 * time.Second
+)
+
+func (g *gateways) run(ctx context.Context) error {
+	name := gatewayLease
+	if g.m.o.revision != "" {
+		name += "-" + g.m.o.revision
+	}
+	lock := &resourcelock.LeaseLock{
+		LeaseMeta:  metav1.ObjectMeta{Namespace: g.m.o.namespace, Name: name},
+		Client:     g.m.kube.CoordinationV1(),
+		LockConfig: resourcelock.ResourceLockConfig{Identity: g.m.o.identity()},
+	}
+	log := logr.FromContextOrDiscard(ctx).WithName("gatewayapi")
+	for ctx.Err() == nil {
+		elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+			Lock: lock, LeaseDuration: leaseDuration, RenewDeadline: leaseRenewal, RetryPeriod: leaseRetry, ReleaseOnCancel: true, Name: name,
+			Callbacks: leaderelection.LeaderCallbacks{
+				OnStartedLeading: func(ctx context.Context) {
+					if err := g.lead(ctx); err != nil && ctx.Err() == nil {
+						log.Error(err, "the controller of Gateways ends, it starts again")
+					}
+				},
+				OnStoppedLeading: func() {},
+			},
+		})
+		if err != nil {
+			return fmt.Errorf("lease %s: %w", name, err)
+		}
+		elector.Run(ctx)
+	}
+	return ctx.Err()
+}
+
+// identity of this replica in leases.
+func (o *options) identity() string {
+	if o.pod != "" {
+		return o.pod
+	}
+	return "istiod"
+}
+
+// lead until ctx ends.
+func (g *gateways) lead(ctx context.Context) error {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), controller.AddToScheme(scheme)); err != nil {
+		return err
+	}
+	cfg := rest.CopyConfig(g.m.cfg)
+	c, err := client.New(cfg, client.Options{Scheme: scheme})
+	if err != nil {
+		return fmt.Errorf("make the client for Gateways: %w", err)
+	}
+	version, err := g.m.kube.Discovery().ServerVersion()
+	if err != nil {
+		return fmt.Errorf("ask for the version of Kubernetes: %w", err)
+	}
+	maps, err := g.watchValues(ctx)
+	if err != nil {
+		return err
+	}
+	return (&controller.Controller{
+		Client: c, Kube: g.m.kube, Statuses: g.statuses, Changed: g.changed, DomainSuffix: g.m.o.settings.DomainSuffix,
+		Platform: func() (controller.Platform, error) { return g.platform(maps, version.GitVersion) },
+	}).Run(ctx)
+}
+
+func (g *gateways) statuses() *gatewayapi.Statuses {
+	if last := g.m.pipeline.last.Load(); last != nil {
+		return last.statuses
+	}
+	return nil
+}
+
+// watchValues reads the ConfigMap with the values that all proxies share.
+func (g *gateways) watchValues(ctx context.Context) (corev1listers.ConfigMapNamespaceLister, error) {
+	factory := informers.NewSharedInformerFactoryWithOptions(g.m.kube, 0, informers.WithNamespace(g.m.o.namespace),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", g.injector()).String()
+		}))
+	maps := factory.Core().V1().ConfigMaps()
+	informer := maps.Informer()
+	notify := func() {
+		select {
+		case g.changed <- struct{}{}:
+		default:
+		}
+	}
+	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { notify() }, UpdateFunc: func(any, any) { notify() }, DeleteFunc: func(any) { notify() },
+	}); err != nil {
+		return nil, fmt.Errorf("watch ConfigMap %s: %w", g.injector(), err)
+	}
+	factory.StartWithContext(ctx)
+	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
+		return nil, ctx.Err()
+	}
+	return maps.Lister().ConfigMaps(g.m.o.namespace), nil
+}
+
+func (g *gateways) injector() string {
+	if g.m.o.revision != "" && g.m.o.revision != "default" {
+		return injectorConfigMap + "-" + g.m.o.revision
+	}
+	return injectorConfigMap
+}
+
+func (g *gateways) platform(maps corev1listers.ConfigMapNamespaceLister, kubeVersion string) (controller.Platform, error) {
+	var o *corev1.ConfigMap
+	o, err := maps.Get(g.injector())
+	if err != nil {
+		return controller.Platform{}, fmt.Errorf("ConfigMap %s has the image of proxies: %w", g.injector(), err)
+	}
+	var values map[string]any
+	if err := yaml.Unmarshal([]byte(o.Data["values"]), &values); err != nil {
+		return controller.Platform{}, fmt.Errorf("ConfigMap %s/%s: key values: %w", o.Namespace, o.Name, err)
+	}
+	return controller.PlatformOf(values, g.m.o.settings.TrustDomain, kubeVersion), nil
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ingest
+
+import (
+	"slices"
+
+	meshapi "istio.io/api/mesh/v1alpha1"
+
+	"github.com/isthmesh/isthmesh/controlplane/ingest/traffic"
+	"github.com/isthmesh/isthmesh/controlplane/model"
+)
+
+// normalizations by MeshConfig's words; what is not here is the default.
+var normalizations = map[meshapi.MeshConfig_ProxyPathNormalization_NormalizationType]model.PathNormalization{
+	meshapi.MeshConfig_ProxyPathNormalization_NONE:                     model.NormalizeNone,
+	meshapi.MeshConfig_ProxyPathNormalization_BASE:                     model.NormalizeBase,
+	meshapi.MeshConfig_ProxyPathNormalization_MERGE_SLASHES:            model.NormalizeMergeSlashes,
+	meshapi.MeshConfig_ProxyPathNormalization_DECODE_AND_MERGE_SLASHES: model.NormalizeDecodeAndMerge,
+}
+
+// applyTraffic reads what MeshConfig says of traffic into e, and returns what
+// is wrong with it.
+func (s *settings) applyTraffic(e *model.Settings) []model.Problem {
+	var problems []model.Problem
+	config := s.config
+	report := reporter(s.reporter(&problems).below("data.mesh"))
+	if set := config.GetLocalityLbSetting(); set != nil {
+		e.LocalityBalancing = traffic.Locality(set, report.below("localityLbSetting"))
+	}
+	if set := config.GetDefaultHttpRetryPolicy(); set != nil {
+		e.Retries = traffic.Retries(set, report.below("defaultHttpRetryPolicy"))
+		if e.Retries.PerTryTimeout != nil {
+			e.Retries.PerTryTimeout = nil
+			report("defaultHttpRetryPolicy.perTryTimeout", NotSupported, "it can't be set for the whole mesh; set it in VirtualServices")
+		}
+	}
+	if set := config.GetTcpKeepalive(); set != nil {
+		e.TCPKeepalive = traffic.Keepalive(set, report.below("tcpKeepalive"))
+	}
+	e.HTTP2Upgrade = e.HTTP2Upgrade || config.GetH2UpgradePolicy() == meshapi.MeshConfig_UPGRADE
+	if set := config.GetDnsRefreshRate(); set != nil {
+		if ms := set.AsDuration().Milliseconds(); ms >= 1 {
+			e.DNSRefreshMillis = ms
+		} else {
+			report("dnsRefreshRate", Invalid, "%v is not used; give a millisecond or more", set.AsDuration())
+		}
+	}
+	if set := config.GetPathNormalization(); set != nil {
+		e.PathNormalization = normalizations[set.GetNormalization()]
+	}
+	if set := config.GetExtensionProviders(); len(set) > 0 {
+		e.Providers = providersOf(set, report)
+	}
+	e.ServiceExportTo = exportTo(config.GetDefaultServiceExportTo(), "defaultServiceExportTo", report, e.ServiceExportTo)
+	e.RoutingExportTo = exportTo(config.GetDefaultVirtualServiceExportTo(), "defaultVirtualServiceExportTo", report, e.RoutingExportTo)
+	e.PolicyExportTo = exportTo(config.GetDefaultDestinationRuleExportTo(), "defaultDestinationRuleExportTo", report, e.PolicyExportTo)
+	if set := config.GetMeshMTLS(); set != nil {
+		e.MeshTLS = limitsOf(set, report.below("meshMTLS"))
+		if len(e.MeshTLS.Curves) > 0 {
+			e.MeshTLS.Curves = nil
+			report("meshMTLS.ecdhCurves", NotSupported, "as in Istio, curves can be chosen for other TLS than the mesh's own only; use tlsDefaults, or remove them")
+		}
+	}
+	if set := config.GetTlsDefaults(); set != nil {
+		e.OtherTLS = limitsOf(set, report.below("tlsDefaults"))
+	}
+	selectorsOf(config.GetDiscoverySelectors(), report)
+	s.applyAccessLog(e, report)
+	return problems
+}
+
+// exportTo checks a default of the mesh: "*", "." or "~" and namespaces.
+func exportTo(given []string, field string, report reporter, fallback []string) []string {
+	if len(given) == 0 {
+		return fallback
+	}
+	_, unknown := model.VisibilityOf(given, "", nil)
+	for _, to := range unknown {
+		report(field, Invalid, `%q is no namespace and is left out; use the name of one, ".", "~" or "*"`, to)
+	}
+	return slices.DeleteFunc(slices.Clone(given), func(to string) bool { return slices.Contains(unknown, to) })
+}

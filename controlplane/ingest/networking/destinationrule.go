@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package networking
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	api "istio.io/api/networking/v1alpha3"
+	networking "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/isthmesh/isthmesh/controlplane/model"
+)
+
+const kindDestinationRule = "DestinationRule"
+
+func readDestinationRule(o *networking.DestinationRule, settings *model.Settings) (*model.DestinationPolicy, []model.Problem) {
+	r := newReader(kindDestinationRule, o, settings)
+	spec := &o.Spec
+	host, usable := r.host("spec.host", spec.GetHost(), true)
+	out := &model.DestinationPolicy{
+		Origin: r.origin, Host: host,
+		Visible: r.visibility(spec.GetExportTo(), settings.PolicyExportTo),
+		Policy:  r.trafficPolicy("spec.trafficPolicy", spec.GetTrafficPolicy()),
+	}
+	if s := spec.GetWorkloadSelector(); s != nil {
+		selector, ok := r.labels("spec.workloadSelector.matchLabels", s.GetMatchLabels())
+		out.Selector, usable = selector, usable && ok
+		if len(s.GetMatchLabels()) == 0 {
+			r.tell("spec.workloadSelector", noEffect, "it selects every workload; add labels, or remove it")
+		}
+	}
+	for i, s := range spec.GetSubsets() {
+		r.addSubset(at("spec.subsets", i), s, out)
+	}
+	slices.SortFunc(out.Subsets, func(a, b model.Subset) int { return strings.Compare(a.Name, b.Name) })
+	if !usable {
+		return nil, r.problems
+	}
+	return out, r.problems
+}
+
+func (r *reader) addSubset(field string, s *api.Subset, p *model.DestinationPolicy) {
+	if s == nil {
+		r.refuse(field, "the subset is null; write one, or leave it out")
+		return
+	}
+	switch {
+	case !isSubset(s.GetName()):
+		r.refuse(field+".name", "%.100q is no name of a subset; use up to 63 letters, digits, - _ and .", s.GetName())
+		return
+	case slices.ContainsFunc(p.Subsets, func(o model.Subset) bool { return o.Name == s.GetName() }):
+		r.refuse(field+".name", "there is a subset %q already, which is used; rename one of the two", s.GetName())
+		return
+	}
+	labels, ok := r.labels(field+".labels", s.GetLabels())
+	if !ok {
+		return
+	}
+	own := r.trafficPolicy(field+".trafficPolicy", s.GetTrafficPolicy())
+	p.Subsets = append(p.Subsets, model.Subset{Name: s.GetName(), Labels: labels, Policy: fill(own, p.Policy)})
+}
+
+// fill takes from the host's policy what a subset's leaves out.
+func fill(own, host model.TrafficPolicy) model.TrafficPolicy {
+	out := own
+	out.Ports = slices.Clone(own.Ports)
+	out.PortPolicy = fillPort(own.PortPolicy, host.PortPolicy)
+	for _, p := range host.Ports {
+		// A port's own settings stand alone; the host's for it are filled into the subset's.
+		if !slices.ContainsFunc(own.Ports, func(o model.PortPolicy) bool { return o.Port == p.Port }) {
+			filled := fillPort(own.PortPolicy, p)
+			filled.Port = p.Port
+			out.Ports = append(out.Ports, filled)
+		}
+	}
+	slices.SortFunc(out.Ports, func(a, b model.PortPolicy) int { return cmp.Compare(a.Port, b.Port) })
+	if own.Tunnel == nil {
+		out.Tunnel = host.Tunnel
+	}
+	if own.ProxyProtocol == 0 {
+		out.ProxyProtocol = host.ProxyProtocol
+	}
+	if own.RetryBudget == nil {
+		out.RetryBudget = host.RetryBudget
+	}
+	return out
+}
+
+func fillPort(own, host model.PortPolicy) model.PortPolicy {
+	if own.Balancer == nil {
+		own.Balancer = host.Balancer
+	}
+	if own.Connections == nil {
+		own.Connections = host.Connections
+	}
+	if own.Outliers == nil {
+		own.Outliers = host.Outliers
+	}
+	if own.TLS == nil {
+		own.TLS = host.TLS
+	}
+	return own
+}
+
+func (r *reader) trafficPolicy(field string, p *api.TrafficPolicy) model.TrafficPolicy {
+	if p == nil {
+		return model.TrafficPolicy{}
+	}
+	out := model.TrafficPolicy{
+		PortPolicy: model.PortPolicy{
+			Balancer:    r.balancer(field+".loadBalancer", p.GetLoadBalancer()),
+			Connections: r.connections(field+".connectionPool", p.GetConnectionPool()),
+			Outliers:    r.outliers(field+".outlierDetection", p.GetOutlierDetection()),
+			TLS:         r.clientTLS(field+".tls", p.GetTls()),
+		},
+		Tunnel:      r.tunnel(field+".tunnel", p.GetTunnel()),
+		RetryBudget: r.retryBudget(field+".retryBudget", p.GetRetryBudget()),
+	}
+	if p.GetProxyProtocol() != nil {
+		out.ProxyProtocol = 1
+		if p.GetProxyProtocol().GetVersion() == api.TrafficPolicy_ProxyProtocol_V2 {
+			out.ProxyProtocol = 2
+		}
+	}
+	for i, q := range p.GetPortLevelSettings() {
+		r.addPort(at(field+".portLevelSettings", i), q, &out)
+	}
+	slices.SortFunc(out.Ports, func(a, b model.PortPolicy) int { return cmp.Compare(a.Port, b.Port) })
+	return out
+}
+
+func (r *reader) addPort(field string, p *api.TrafficPolicy_PortTrafficPolicy, to *model.TrafficPolicy) {
+	out := model.PortPolicy{
+		Port:        r.port(field+".port.number", p.GetPort().GetNumber()),
+		Balancer:    r.balancer(field+".loadBalancer", p.GetLoadBalancer()),
+		Connections: r.connections(field+".connectionPool", p.GetConnectionPool()),
+		Outliers:    r.outliers(field+".outlierDetection", p.GetOutlierDetection()),
+		TLS:         r.clientTLS(field+".tls", p.GetTls()),
+	}
+	switch {
+	case out.Port == 0:
+	case slices.ContainsFunc(to.Ports, func(o model.PortPolicy) bool { return o.Port == out.Port }):
+		r.refuse(field+".port.number", "port %d is there already, whose settings are used; join the two", out.Port)
+	default:
+		to.Ports = append(to.Ports, out)
+	}
+}
+
+func (r *reader) tunnel(field string, t *api.TrafficPolicy_TunnelSettings) *model.Tunnel {
+	if t == nil {
+		return nil
+	}
+	out := &model.Tunnel{Method: t.GetProtocol(), Host: t.GetTargetHost(), Port: r.port(field+".targetPort", t.GetTargetPort())}
+	switch t.GetProtocol() {
+	case "":
+		out.Method = "CONNECT"
+	case "CONNECT", "POST":
+	default:
+		r.refuse(field+".protocol", "%.100q is none; use CONNECT or POST", t.GetProtocol())
+		return nil
+	}
+	if why := notAName(t.GetTargetHost()); why != "" {
+		r.refuse(field+".targetHost", "%.100q is no host: %s", t.GetTargetHost(), why)
+		return nil
+	}
+	if out.Port == 0 {
+		return nil
+	}
+	return out
+}
+
+func (r *reader) retryBudget(field string, b *api.TrafficPolicy_RetryBudget) *model.RetryBudget {
+	if b == nil {
+		return nil
+	}
+	out := &model.RetryBudget{
+		Percent: 20, MinConcurrency: b.GetMinRetryConcurrency(),
+		Interval: r.orZero(field+".budgetInterval", b.GetBudgetInterval()),
+	}
+	if out.MinConcurrency == 0 {
+		out.MinConcurrency = 3
+	}
+	if before := r.refusals; b.GetPercent() != nil {
+		if p := r.percent(field+".percent", b.GetPercent().GetValue()); r.refusals == before {
+			out.Percent = p
+		}
+	}
+	if out.Interval != nil && *out.Interval == 0 {
+		out.Interval = nil
+	}
+	return out
+}

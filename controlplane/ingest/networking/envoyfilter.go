@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package networking
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	api "istio.io/api/networking/v1alpha3"
+	networking "istio.io/client-go/pkg/apis/networking/v1alpha3"
+
+	"github.com/isthmesh/isthmesh/controlplane/model"
+)
+
+const kindEnvoyFilter = "EnvoyFilter"
+
+func readEnvoyFilter(o *networking.EnvoyFilter, settings *model.Settings) ([]*model.Patch, []model.Problem) {
+	r := newReader(kindEnvoyFilter, o, settings)
+	spec := &o.Spec
+	target, ok := r.target(spec)
+	if len(spec.GetConfigPatches()) == 0 {
+		r.refuse("spec.configPatches", "there is none; add a patch")
+	}
+	var out []*model.Patch
+	for i, p := range spec.GetConfigPatches() {
+		before := r.refusals
+		made := r.patch(at("spec.configPatches", i), p)
+		if made == nil || r.refusals > before || !ok {
+			continue
+		}
+		made.Origin, made.Index, made.Priority, made.Target = r.origin, i, spec.GetPriority(), target
+		out = append(out, made)
+	}
+	return out, r.problems
+}
+
+// target of an EnvoyFilter: workloads by labels, or objects by reference.
+func (r *reader) target(spec *api.EnvoyFilter) (model.Target, bool) {
+	selector, ok := r.labels("spec.workloadSelector.labels", spec.GetWorkloadSelector().GetLabels())
+	out := model.Target{Selector: selector}
+	if spec.GetWorkloadSelector() != nil && len(spec.GetTargetRefs()) > 0 {
+		r.refuse("spec.targetRefs", "workloadSelector and targetRefs exclude each other; keep one")
+		return out, false
+	}
+	for i, ref := range spec.GetTargetRefs() {
+		field := at("spec.targetRefs", i)
+		group, kind := ref.GetGroup(), ref.GetKind()
+		switch {
+		case ref.GetName() == "":
+			r.refuse(field+".name", "it is empty; name an object")
+			ok = false
+		case ref.GetNamespace() != "" && ref.GetNamespace() != r.origin.Namespace:
+			r.refuse(field+".namespace", "%.100q is another namespace; a filter applies to objects of its own only", ref.GetNamespace())
+			ok = false
+		case group == "gateway.networking.k8s.io" && (kind == "Gateway" || kind == "GatewayClass"):
+		case group == "" && kind == "Service", group == "networking.istio.io" && kind == "ServiceEntry":
+			r.tell(field, notSupported, "there are no waypoints here, so nothing of this reference is patched; use workloadSelector")
+		default:
+			r.refuse(field, "a filter can't refer to %.100q of group %.100q; use a Gateway of gateway.networking.k8s.io", kind, group)
+			ok = false
+		}
+		out.Refs = append(out.Refs, model.TargetRef{Group: group, Kind: kind, Name: ref.GetName()})
+	}
+	return out, ok
+}
+
+// Kinds of matches that a patch of what may have; "" is none.
+var patchMatches = map[api.EnvoyFilter_ApplyTo]string{
+	api.EnvoyFilter_LISTENER: "listener", api.EnvoyFilter_LISTENER_FILTER: "listener", api.EnvoyFilter_FILTER_CHAIN: "listener",
+	api.EnvoyFilter_NETWORK_FILTER: "listener", api.EnvoyFilter_HTTP_FILTER: "listener",
+	api.EnvoyFilter_ROUTE_CONFIGURATION: "routeConfiguration", api.EnvoyFilter_VIRTUAL_HOST: "routeConfiguration",
+	api.EnvoyFilter_HTTP_ROUTE: "routeConfiguration", api.EnvoyFilter_CLUSTER: "cluster", api.EnvoyFilter_EXTENSION_CONFIG: "",
+}
+
+func (r *reader) patch(field string, p *api.EnvoyFilter_EnvoyConfigObjectPatch) *model.Patch {
+	kind, known := patchMatches[p.GetApplyTo()]
+	switch {
+	case p.GetApplyTo() == api.EnvoyFilter_BOOTSTRAP:
+		r.tell(field+".applyTo", notSupported, "the bootstrap is made before the control plane is asked, so it isn't patched; use ProxyConfig or the proxy's annotations")
+		return nil
+	case !known:
+		r.refuse(field+".applyTo", "it doesn't say what is patched; use such as HTTP_FILTER or CLUSTER")
+		return nil
+	case p.GetPatch() == nil:
+		r.refuse(field+".patch", "it is missing; say what changes")
+		return nil
+	}
+	context := p.GetMatch().GetContext()
+	if _, ok := api.EnvoyFilter_PatchContext_name[int32(context)]; !ok {
+		r.refuse(field+".match.context", "%d is none that is known; use ANY, SIDECAR_INBOUND, SIDECAR_OUTBOUND or GATEWAY", context)
+		return nil
+	}
+	if context == api.EnvoyFilter_WAYPOINT {
+		r.tell(field+".match.context", notSupported, "there are no waypoints here, so nothing is patched; use another context")
+		return nil
+	}
+	r.patchMatch(field+".match", kind, p)
+	r.operation(field+".patch", p)
+	return &model.Patch{
+		ApplyTo: p.GetApplyTo().String(), Context: context.String(), Operation: p.GetPatch().GetOperation().String(),
+		FilterClass: p.GetPatch().GetFilterClass().String(),
+		Match:       r.json(field+".match", p.GetMatch()), Value: r.json(field+".patch.value", p.GetPatch().GetValue()),
+	}
+}
+
+// patchMatch has the object type that what is patched has.
+func (r *reader) patchMatch(field, kind string, p *api.EnvoyFilter_EnvoyConfigObjectPatch) {
+	m := p.GetMatch()
+	has := ""
+	switch v := m.GetObjectTypes().(type) {
+	case *api.EnvoyFilter_EnvoyConfigObjectMatch_Listener:
+		has = "listener"
+		if v.Listener.GetPortName() != "" {
+			r.tell(field+".listener.portName", notSupported, "listeners aren't matched by the name of a port; use portNumber")
+		}
+		chain := v.Listener.GetFilterChain()
+		if chain.GetFilter().GetSubFilter() != nil && chain.GetFilter().GetName() == "" {
+			r.refuse(field+".listener.filterChain.filter.name", "a subFilter is inside a filter; name it, such as envoy.filters.network.http_connection_manager")
+		}
+	case *api.EnvoyFilter_EnvoyConfigObjectMatch_RouteConfiguration:
+		has = "routeConfiguration"
+	case *api.EnvoyFilter_EnvoyConfigObjectMatch_Cluster:
+		has = "cluster"
+	case *api.EnvoyFilter_EnvoyConfigObjectMatch_Waypoint:
+		has = "waypoint"
+	}
+	if has != "" && has != kind {
+		r.refuse(field+"."+has, "%s is not matched by %s; use the match that belongs to it", p.GetApplyTo(), has)
+	}
+	if v := m.GetProxy().GetProxyVersion(); v != "" {
+		if err := model.CheckPattern(v); err != nil {
+			r.refuse(field+".proxy.proxyVersion", "%v; mend or shorten it", err)
+		}
+	}
+}
+
+// operation must have what it needs.
+func (r *reader) operation(field string, p *api.EnvoyFilter_EnvoyConfigObjectPatch) {
+	op, value, to := p.GetPatch().GetOperation(), p.GetPatch().GetValue(), p.GetApplyTo()
+	_, known := api.EnvoyFilter_Patch_Operation_name[int32(op)]
+	switch {
+	case op == api.EnvoyFilter_Patch_INVALID || !known:
+		r.refuse(field+".operation", "it doesn't say how to patch; use such as MERGE, ADD or INSERT_BEFORE")
+	case op == api.EnvoyFilter_Patch_REMOVE && len(value.GetFields()) > 0:
+		r.tell(field+".value", noEffect, "REMOVE needs no value; leave it out")
+	case op != api.EnvoyFilter_Patch_REMOVE && len(value.GetFields()) == 0:
+		r.refuse(field+".value", "%s needs what to patch with; add a value", op)
+	case op == api.EnvoyFilter_Patch_REPLACE && to != api.EnvoyFilter_HTTP_FILTER && to != api.EnvoyFilter_NETWORK_FILTER && to != api.EnvoyFilter_LISTENER_FILTER:
+		r.refuse(field+".operation", "REPLACE is for filters only; use REMOVE and ADD, or MERGE")
+	case to == api.EnvoyFilter_ROUTE_CONFIGURATION && op != api.EnvoyFilter_Patch_MERGE && op != api.EnvoyFilter_Patch_MERGE_AND_REPLACE_LIST:
+		r.refuse(field+".operation", "of a route configuration only MERGE is possible; use it, or patch VIRTUAL_HOST")
+	case to == api.EnvoyFilter_EXTENSION_CONFIG && op != api.EnvoyFilter_Patch_ADD:
+		r.refuse(field+".operation", "of an extension configuration only ADD is possible; use it")
+	}
+	if p.GetPatch().GetFilterClass() != api.EnvoyFilter_Patch_UNSPECIFIED && op != api.EnvoyFilter_Patch_ADD {
+		r.tell(field+".filterClass", noEffect, "it says where ADD puts a filter; use ADD, or remove it")
+	}
+}
+
+// json of a message, always the same for the same; nil for none.
+func (r *reader) json(field string, m proto.Message) []byte {
+	if m == nil || !m.ProtoReflect().IsValid() {
+		return nil
+	}
+	text, err := protojson.Marshal(m)
+	if err != nil {
+		r.refuse(field, "it can't be written as JSON: %v; correct it", err)
+		return nil
+	}
+	var out bytes.Buffer
+	if err := json.Compact(&out, text); err != nil { // protobuf varies the space in it by build
+		r.refuse(field, "it can't be written as JSON: %v; correct it", err)
+		return nil
+	}
+	return out.Bytes()
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package networking
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/isthmesh/isthmesh/controlplane/model"
+)
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// fullName completes a name without a dot by the object's namespace: it is a
+// service there.
+func (r *reader) fullName(host string) string {
+	host = strings.ToLower(host)
+	if host == "*" || strings.ContainsAny(host, ".:") {
+		return host
+	}
+	return host + "." + r.origin.Namespace + ".svc." + r.settings.DomainSuffix
+}
+
+// host is the full form of a host as it is written; false when it is none.
+// Wildcards are "*", or "*." and a name.
+func (r *reader) host(field, host string, wildcards bool) (string, bool) {
+	name := strings.ToLower(host)
+	if strings.HasPrefix(name, "*") {
+		if !wildcards {
+			r.refuse(field, "%.100q has a wildcard, which can't stand here; name one host", host)
+			return "", false
+		}
+		if name == "*" {
+			return name, true
+		}
+		if !strings.HasPrefix(name, "*.") {
+			r.tell(field, notSupported, "in %.100q the wildcard is only a part of a label; write \"*.\" and a name", host)
+			return "", false
+		}
+		name = name[len("*."):]
+	}
+	if why := notAName(name); why != "" {
+		r.refuse(field, "%.100q is no host: %s", host, why)
+		return "", false
+	}
+	return r.fullName(host), true
+}
+
+// notAName says why a text is neither a DNS name (RFC 1123) nor an address;
+// empty when it is one.
+func notAName(name string) string {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return ""
+	}
+	if name == "" || len(name) > 253 {
+		return fmt.Sprintf("it has %d characters; a name has 1 to 253", len(name))
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if !isLabel(label) {
+			return fmt.Sprintf("%.70q is no part of a name; use up to 63 letters, digits and hyphens between dots", label)
+		}
+	}
+	return ""
+}
+
+// isLabel is true for a part of a DNS name. Underscores aren't in the RFC, and are in use.
+func isLabel(s string) bool {
+	return s != "" && len(s) <= 63 && s[0] != '-' && s[len(s)-1] != '-' && onlyHas(s, "-_")
+}
+
+// onlyHas is true when a text is made of ASCII letters, digits and these.
+func onlyHas(s, others string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(others, c) >= 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// isLabelKey and isLabelValue are Kubernetes' syntax of labels.
+func isLabelKey(key string) bool {
+	prefix, name, ok := strings.Cut(key, "/")
+	if !ok {
+		prefix, name = "", key
+	} else if prefix == "" || notAName(prefix) != "" {
+		return false
+	}
+	return name != "" && isLabelValue(name)
+}
+
+func isLabelValue(value string) bool {
+	if value == "" {
+		return true
+	}
+	ends := value[:1] + value[len(value)-1:]
+	return len(value) <= 63 && onlyHas(value, "-_.") && onlyHas(ends, "")
+}
+
+// isSubset name of a DestinationRule: it becomes a part of a cluster's name.
+func isSubset(name string) bool { return name != "" && len(name) <= 63 && onlyHas(name, "-_.") }
+
+// isHeader is true for the name of a header (RFC 9110, token), or of a pseudo header.
+func isHeader(name string) bool {
+	return name != "" && len(name) <= 256 && onlyHas(strings.TrimPrefix(name, ":"), "!#$%&'*+-.^_`|~")
+}
+
+// isHeaderValue has nothing in it that ends a line.
+func isHeaderValue(value string) bool {
+	return len(value) <= 16384 && !strings.ContainsAny(value, "\r\n\x00")
+}
+
+// prefix is an address, or a range of addresses, in CIDR form.
+func (r *reader) prefix(field, text string) (string, bool) {
+	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+		return netip.PrefixFrom(a, a.BitLen()).String(), true
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		r.refuse(field, "%.100q is no address and no range; write 10.1.2.3 or 10.1.0.0/16", text)
+		return "", false
+	}
+	return p.Masked().String(), true
+}
+
+// gatewayRef of a gateway as VirtualServices name it: "mesh", a name,
+// "namespace/name", or the old form that is a DNS name.
+func (r *reader) gatewayRef(field, name string) (model.GatewayRef, bool) {
+	if name == model.Sidecars.Name {
+		return model.Sidecars, true
+	}
+	written := name
+	namespace, rest, slash := strings.Cut(name, "/")
+	switch {
+	case slash && namespace == ".":
+		name, namespace = rest, r.origin.Namespace
+	case slash:
+		name = rest
+	case strings.Contains(name, "."):
+		short := strings.TrimSuffix(strings.TrimSuffix(name, "."+r.settings.DomainSuffix), ".svc")
+		name, namespace, _ = strings.Cut(short, ".")
+	default:
+		namespace = r.origin.Namespace
+	}
+	if !isLabel(namespace) || notAName(name) != "" {
+		r.refuse(field, "%.150q names no gateway; write namespace/name, or mesh for all sidecars", written)
+		return model.GatewayRef{}, false
+	}
+	return model.GatewayRef{Namespace: namespace, Name: name}, true
+}
+
+func compareGatewayRefs(a, b model.GatewayRef) int {
+	if c := strings.Compare(a.Namespace, b.Namespace); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Name, b.Name)
+}
+
+// covers is true when every name that host stands for is one of pattern's too.
+func covers(pattern, host string) bool {
+	if pattern == "*" || pattern == host {
+		return true
+	}
+	suffix, wild := strings.CutPrefix(pattern, "*")
+	return wild && len(host) > len(suffix) && strings.HasSuffix(host, suffix)
+}

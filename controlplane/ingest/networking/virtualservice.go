@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package networking
+
+import (
+	"reflect"
+	"slices"
+
+	api "istio.io/api/networking/v1alpha3"
+	networking "istio.io/client-go/pkg/apis/networking/v1"
+
+	"github.com/isthmesh/isthmesh/controlplane/model"
+)
+
+const kindVirtualService = "VirtualService"
+
+// virtualService is what one object says, before delegates are put in. It is immutable.
+type virtualService struct {
+	// routing is nil when the object can't be used. A delegate has no hosts.
+	routing *model.Routing
+	rules   []virtualRule
+	// whole is the routing with its rules, when no delegate is needed for them.
+	whole    *model.Routing
+	problems []model.Problem
+}
+
+// virtualRule is a rule of a VirtualService, by its place in spec.http; delegate
+// names who says the rest of it.
+type virtualRule struct {
+	index    int
+	rule     model.HTTPRule
+	delegate *delegateRef
+}
+
+// isDelegate is true for one that others include, and that does nothing by itself.
+func (v *virtualService) isDelegate() bool { return v.routing != nil && len(v.routing.Hosts) == 0 }
+
+func readVirtualService(o *networking.VirtualService, settings *model.Settings) *virtualService {
+	r := newReader(kindVirtualService, o, settings)
+	v := &virtualService{}
+	spec := &o.Spec
+	routing := &model.Routing{Origin: r.origin, Visible: r.visibility(spec.GetExportTo(), settings.RoutingExportTo)}
+	routing.Gateways = r.boundTo(spec)
+	routing.Hosts = r.routedHosts(spec, slices.Contains(routing.Gateways, model.Sidecars))
+	if len(spec.GetHttp())+len(spec.GetTls())+len(spec.GetTcp()) == 0 {
+		r.refuse("spec", "it has no rule; add http, tls or tcp")
+	}
+	for i, h := range spec.GetHttp() {
+		v.addHTTP(r, i, h, routing.Gateways)
+	}
+	r.unreachable(v.rules)
+	for i, t := range spec.GetTls() {
+		if rule, ok := r.tlsRule(at("spec.tls", i), t, routing); ok {
+			routing.TLS = append(routing.TLS, rule)
+		}
+	}
+	for i, t := range spec.GetTcp() {
+		if rule, ok := r.tcpRule(at("spec.tcp", i), t, routing.Gateways); ok {
+			routing.TCP = append(routing.TCP, rule)
+		}
+	}
+	// Without a host or a gateway left it would hold nowhere, or everywhere.
+	delegate := len(spec.GetHosts()) == 0
+	if delegate || len(routing.Hosts) > 0 && len(routing.Gateways) > 0 {
+		v.routing = routing
+		if !slices.ContainsFunc(v.rules, func(rule virtualRule) bool { return rule.delegate != nil }) {
+			v.whole, _ = complete(v, nil)
+		}
+	}
+	v.problems = r.problems
+	return v
+}
+
+func (v *virtualService) addHTTP(r *reader, i int, h *api.HTTPRoute, bound []model.GatewayRef) {
+	field := at("spec.http", i)
+	if h == nil {
+		r.refuse(field, "the rule is null; write one, or leave it out")
+		return
+	}
+	rule, ok := r.httpRule(field, h, bound)
+	if !ok {
+		return
+	}
+	next := virtualRule{index: i, rule: rule}
+	if d := h.GetDelegate(); d != nil && rule.Invalid == "" {
+		next.delegate = r.delegateRef(field+".delegate", d)
+	}
+	v.rules = append(v.rules, next)
+}
+
+// boundTo are the gateways of an object; those of a delegate are its root's.
+func (r *reader) boundTo(spec *api.VirtualService) []model.GatewayRef {
+	if len(spec.GetHosts()) == 0 {
+		if len(spec.GetGateways()) > 0 {
+			r.refuse("spec.gateways", "without hosts this is a delegate, whose gateways are those of the root; remove gateways, or add hosts")
+		}
+		return nil
+	}
+	if len(spec.GetGateways()) == 0 {
+		return []model.GatewayRef{model.Sidecars}
+	}
+	var refs []model.GatewayRef
+	for i, name := range spec.GetGateways() {
+		if ref, ok := r.gatewayRef(at("spec.gateways", i), name); ok {
+			refs = append(refs, ref)
+		}
+	}
+	slices.SortFunc(refs, compareGatewayRefs)
+	return slices.Compact(refs)
+}
+
+// routedHosts are the hosts of an object, sorted.
+func (r *reader) routedHosts(spec *api.VirtualService, sidecars bool) []string {
+	var hosts []string
+	if len(spec.GetHosts()) == 0 {
+		if len(spec.GetTls())+len(spec.GetTcp()) > 0 {
+			r.refuse("spec.hosts", "without hosts this is a delegate, which can have http rules only; name the hosts")
+		}
+		return nil
+	}
+	for i, written := range spec.GetHosts() {
+		field := at("spec.hosts", i)
+		host, ok := r.host(field, written, true)
+		switch {
+		case !ok:
+		case host == "*" && sidecars:
+			r.refuse(field, "\"*\" for sidecars would take every call in the mesh; name hosts, or bind it to gateways only by spec.gateways")
+		case slices.Contains(hosts, host):
+			r.refuse(field, "%q is there already; name each host once", written)
+		default:
+			hosts = append(hosts, host)
+		}
+	}
+	slices.Sort(hosts)
+	return hosts
+}
+
+// unreachable tells of rules that earlier ones leave nothing for.
+func (r *reader) unreachable(rules []virtualRule) {
+	for i, v := range rules {
+		for _, earlier := range rules[:i] {
+			if earlier.delegate == nil && catchesAll(earlier.rule.Matches) {
+				r.tell(at("spec.http", v.index), noEffect,
+					"no request reaches it: rule %d takes all of them; move that one to the end, or give it a match", earlier.index)
+				return
+			}
+		}
+		if i > maxCompared {
+			return
+		}
+		for j := range v.rule.Matches {
+			if earlier, ok := sameMatch(rules[:i], &v.rule.Matches[j]); ok && earlier.delegate == nil {
+				r.tell(at(at("spec.http", v.index)+".match", j), noEffect,
+					"no request reaches it: rule %d matches the same before; remove one of the two", earlier.index)
+			}
+		}
+	}
+}
+
+// maxCompared rules are looked at for the same matches, which takes quadratic time.
+const maxCompared = 100
+
+func sameMatch(rules []virtualRule, m *model.HTTPMatch) (virtualRule, bool) {
+	plain := *m
+	plain.Name, plain.StatPrefix = "", ""
+	for _, v := range rules {
+		for k := range min(len(v.rule.Matches), maxCompared) {
+			other := v.rule.Matches[k]
+			other.Name, other.StatPrefix = "", ""
+			if reflect.DeepEqual(plain, other) {
+				return v, true
+			}
+		}
+	}
+	return virtualRule{}, false
+}
+
+// catchesAll is true for matches of which one asks nothing of a request.
+func catchesAll(matches []model.HTTPMatch) bool {
+	return len(matches) == 0 || slices.ContainsFunc(matches, func(m model.HTTPMatch) bool {
+		every := m.Path.Kind == model.MatchAny || m.Path.Kind == model.MatchPrefix && m.Path.Value == "/"
+		return every && m.Scheme == (model.Match{}) && m.Method == (model.Match{}) && m.Authority == (model.Match{}) &&
+			len(m.Headers)+len(m.Query) == 0 && m.Port == 0 && m.From.Labels == "" && m.From.Namespace == "" && len(m.From.Gateways) == 0
+	})
+}

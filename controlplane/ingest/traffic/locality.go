@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package traffic
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/isthmesh/isthmesh/controlplane/model"
+)
+
+// Locality reads a locality load balancing setting; nil for nil. A setting that
+// contradicts itself is taken without the part that does.
+func Locality(given *networking.LocalityLoadBalancerSetting, report Report) *model.LocalityBalancing {
+	if given == nil {
+		return nil
+	}
+	out := &model.LocalityBalancing{Disabled: given.GetEnabled() != nil && !given.GetEnabled().GetValue()}
+	switch {
+	case len(given.GetDistribute()) > 0:
+		if len(given.GetFailover())+len(given.GetFailoverPriority()) > 0 {
+			report("", conflict, "distribute excludes failover and failoverPriority; distribute holds, remove the others")
+		}
+		out.Distribute = distribute(given.GetDistribute(), report)
+	case len(given.GetFailoverPriority()) > 0:
+		if len(given.GetFailover()) > 0 {
+			report("failover", conflict, "failoverPriority excludes failover and holds; remove one of them")
+		}
+		out.FailoverPriority = priority(given.GetFailoverPriority(), report)
+	default:
+		out.Failover = failover(given.GetFailover(), report)
+	}
+	return out
+}
+
+func distribute(given []*networking.LocalityLoadBalancerSetting_Distribute, report Report) []model.Distribute {
+	var all []model.Distribute
+	for i, d := range given {
+		field := fmt.Sprintf("distribute[%d]", i)
+		if why := wrongPattern(d.GetFrom()); why != "" {
+			report(field+".from", invalid, "%q is left out: %s", d.GetFrom(), why)
+			continue
+		}
+		if j := slices.IndexFunc(all, func(o model.Distribute) bool { return covers(o.From, d.GetFrom()) || covers(d.GetFrom(), o.From) }); j >= 0 {
+			report(field+".from", conflict, "%q overlaps with %q, which comes first and holds; make them different", d.GetFrom(), all[j].From)
+			continue
+		}
+		out, sum := model.Distribute{From: d.GetFrom()}, uint64(0)
+		wrong := ""
+		for _, to := range slices.Sorted(maps.Keys(d.GetTo())) {
+			weight := d.GetTo()[to]
+			sum += uint64(weight)
+			if why := wrongPattern(to); why != "" {
+				wrong = fmt.Sprintf("%q is no locality: %s", to, why)
+			}
+			for _, o := range out.To {
+				if covers(o.Locality, to) || covers(to, o.Locality) {
+					wrong = fmt.Sprintf("%q and %q overlap", o.Locality, to)
+				}
+			}
+			if weight == 0 {
+				wrong = fmt.Sprintf("%q has no weight", to)
+			}
+			out.To = append(out.To, model.LocalityWeight{Locality: to, Weight: weight})
+		}
+		if wrong == "" && sum != 100 {
+			wrong = fmt.Sprintf("the weights add up to %d", sum)
+		}
+		if wrong != "" {
+			report(field+".to", invalid, "%s; give localities that don't overlap weights above 0 that add up to 100", wrong)
+			continue
+		}
+		all = append(all, out)
+	}
+	return all
+}
+
+// wrongPattern says why region/zone/subzone is none; "*" may be its last part.
+func wrongPattern(pattern string) string {
+	parts := strings.Split(pattern, "/")
+	for i, p := range parts {
+		switch {
+		case i > 2:
+			return "a locality has three parts at most"
+		case p == "":
+			return "a part is empty"
+		case strings.Contains(p, "*") && (p != "*" || i < len(parts)-1):
+			return "* may only be the last part"
+		}
+	}
+	return ""
+}
+
+// covers is true when a locality of pattern b is one of pattern a too.
+func covers(a, b string) bool {
+	x, y := strings.Split(a, "/"), strings.Split(b, "/")
+	for i := range x {
+		switch {
+		case x[i] == "*":
+			return true
+		case i >= len(y) || x[i] != y[i]:
+			return false
+		}
+	}
+	return true
+}
+
+func failover(given []*networking.LocalityLoadBalancerSetting_Failover, report Report) []model.Failover {
+	var all []model.Failover
+	for i, f := range given {
+		field := fmt.Sprintf("failover[%d]", i)
+		switch {
+		case f.GetFrom() == "" || f.GetTo() == "" || strings.ContainsAny(f.GetFrom()+f.GetTo(), "/*"):
+			report(field, invalid, "from %q to %q is left out: both are names of regions, without zone and wildcard", f.GetFrom(), f.GetTo())
+		case f.GetFrom() == f.GetTo():
+			report(field, invalid, "%q can't stand in for itself; name another region", f.GetFrom())
+		case slices.ContainsFunc(all, func(o model.Failover) bool { return o.From == f.GetFrom() }):
+			report(field+".from", conflict, "%q is there before and holds; remove one of them", f.GetFrom())
+		default:
+			all = append(all, model.Failover{From: f.GetFrom(), To: f.GetTo()})
+		}
+	}
+	return all
+}
+
+func priority(given []string, report Report) []string {
+	var all []string
+	for i, label := range given {
+		name, _, _ := strings.Cut(label, "=")
+		switch {
+		case name == "":
+			report(fmt.Sprintf("failoverPriority[%d]", i), invalid, "%q names no label and is left out; write key, or key=value", label)
+		case slices.ContainsFunc(all, func(o string) bool { o, _, _ = strings.Cut(o, "="); return o == name }):
+			report(fmt.Sprintf("failoverPriority[%d]", i), conflict, "label %q is there before and holds; remove one of them", name)
+		default:
+			all = append(all, label)
+		}
+	}
+	return all
+}

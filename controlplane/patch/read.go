@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package patch
+
+import (
+	"encoding/json"
+	"fmt"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/isthmesh/isthmesh/controlplane/model"
+)
+
+// Patch is one that is read and may be applied.
+type Patch struct {
+	*model.Patch
+	match match
+	// value is the message to patch with; nil for REMOVE.
+	value proto.Message
+}
+
+// match is EnvoyFilter.EnvoyConfigObjectMatch as JSON has it. Empty fields match anything.
+type match struct {
+	Proxy *struct {
+		ProxyVersion string
+		Metadata     map[string]string
+	}
+	Listener           *listenerMatch
+	RouteConfiguration *routesMatch
+	Cluster            *clusterMatch
+}
+
+type listenerMatch struct {
+	PortNumber     uint32
+	Name           string
+	ListenerFilter string
+	FilterChain    *chainMatch
+}
+
+type chainMatch struct {
+	Name, SNI, TransportProtocol, ApplicationProtocols string
+	DestinationPort                                    uint32
+	Filter                                             *filterMatch
+}
+
+type filterMatch struct {
+	Name      string
+	SubFilter *struct{ Name string }
+}
+
+type routesMatch struct {
+	PortNumber        uint32
+	PortName, Gateway string
+	Name              string
+	VHost             *hostMatch
+}
+
+type hostMatch struct {
+	Name, DomainName string
+	Route            *struct{ Name, Action string }
+}
+
+type clusterMatch struct {
+	PortNumber            uint32
+	Service, Subset, Name string
+}
+
+// values are what patches of each kind patch with.
+var values = map[string]func() proto.Message{
+	"CLUSTER":             func() proto.Message { return &clusterv3.Cluster{} },
+	"LISTENER":            func() proto.Message { return &listenerv3.Listener{} },
+	"LISTENER_FILTER":     func() proto.Message { return &listenerv3.ListenerFilter{} },
+	"FILTER_CHAIN":        func() proto.Message { return &listenerv3.FilterChain{} },
+	"NETWORK_FILTER":      func() proto.Message { return &listenerv3.Filter{} },
+	"HTTP_FILTER":         func() proto.Message { return &hcmv3.HttpFilter{} },
+	"ROUTE_CONFIGURATION": func() proto.Message { return &routev3.RouteConfiguration{} },
+	"VIRTUAL_HOST":        func() proto.Message { return &routev3.VirtualHost{} },
+	"HTTP_ROUTE":          func() proto.Message { return &routev3.Route{} },
+}
+
+// Read a patch. It is nil when it can't be applied; then the problem says why.
+func Read(p *model.Patch) (*Patch, *model.Problem) {
+	out := &Patch{Patch: p}
+	refuse := func(field, reason, format string, args ...any) (*Patch, *model.Problem) {
+		found := p.Problem(fmt.Sprintf("spec.configPatches[%d].%s", p.Index, field), reason, fmt.Sprintf(format, args...))
+		return nil, &found
+	}
+	empty, known := values[p.ApplyTo]
+	if !known {
+		return refuse("applyTo", "NotSupported", "%s is not patched; use a patch of a listener, filter, route or cluster", p.ApplyTo)
+	}
+	if len(p.Match) > 0 {
+		if err := json.Unmarshal(p.Match, &out.match); err != nil {
+			return refuse("match", "Invalid", "it can't be read: %v; mend it", err)
+		}
+	}
+	if of := out.match.Proxy; of != nil && (of.ProxyVersion != "" || len(of.Metadata) > 0) {
+		return refuse("match.proxy", "NotSupported", "proxies aren't told apart by version or metadata, so the patch is left out; remove this match, or use workloadSelector")
+	}
+	if p.Operation == "REMOVE" {
+		return out, nil
+	}
+	out.value = empty()
+	if err := protojson.Unmarshal(p.Value, out.value); err != nil {
+		return refuse("patch.value", "Invalid", "it is no %s of Envoy 1.40: %v; mend the value", out.value.ProtoReflect().Descriptor().Name(), err)
+	}
+	return out, nil
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy
+
+import (
+	"slices"
+
+	"github.com/isthmesh/isthmesh/controlplane/model"
+)
+
+// gatewayGroup is the API group of Gateway and GatewayClass.
+const gatewayGroup = "gateway.networking.k8s.io"
+
+// Guarded is what policies are chosen for: a workload, or a gateway.
+type Guarded struct {
+	Namespace string
+	Labels    map[string]string
+	// Gateway and Class are the names of the Gateway API's Gateway that the proxy
+	// serves, and of its GatewayClass; empty when it serves none.
+	Gateway, Class string
+}
+
+// Chosen are the policies that hold somewhere, oldest first.
+type Chosen struct {
+	Authorizations  []*model.Authorization
+	Authentications []*model.RequestAuthentication
+}
+
+// None holds where no policy does.
+var None = &Chosen{}
+
+// Choose the policies of a mesh that hold for g. Prev is returned when it holds
+// the same policies, so that its pointer may be a memo's key; it may be nil.
+func Choose(m *model.Mesh, g Guarded, prev *Chosen) *Chosen {
+	root := ""
+	if m.Settings != nil {
+		root = m.Settings.RootNamespace
+	}
+	c := &Chosen{}
+	for _, a := range m.Authorizations {
+		if g.under(root, a.Namespace, a.Target) {
+			c.Authorizations = append(c.Authorizations, a)
+		}
+	}
+	for _, a := range m.Authentications {
+		if g.under(root, a.Namespace, a.Target) {
+			c.Authentications = append(c.Authentications, a)
+		}
+	}
+	switch {
+	case c.Same(prev):
+		return prev
+	case c.Empty():
+		return None
+	}
+	return c
+}
+
+// Same is true when both hold the same policies.
+func (c *Chosen) Same(as *Chosen) bool {
+	return as != nil && slices.Equal(c.Authorizations, as.Authorizations) && slices.Equal(c.Authentications, as.Authentications)
+}
+
+// Empty is true when nothing holds.
+func (c *Chosen) Empty() bool { return len(c.Authorizations) == 0 && len(c.Authentications) == 0 }
+
+// under is true when a policy of a namespace applies.
+func (g Guarded) under(root, namespace string, t model.Target) bool {
+	if len(t.Refs) == 0 {
+		return (namespace == g.Namespace || namespace == root) && t.Selector.Select(g.Labels)
+	}
+	// Only a policy that can't be had has both.
+	if t.Selector != "" && (namespace == g.Namespace || namespace == root) && t.Selector.Select(g.Labels) {
+		return true
+	}
+	for _, ref := range t.Refs {
+		if ref.Group != gatewayGroup {
+			continue
+		}
+		switch ref.Kind {
+		case "Gateway":
+			if ref.Name == g.Gateway && g.Gateway != "" && namespace == g.Namespace {
+				return true
+			}
+		case "GatewayClass":
+			if ref.Name == g.Class && g.Class != "" && namespace == root {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// acting are the policies of one action, without dry runs.
+func (c *Chosen) acting(action model.AuthorizationAction) []*model.Authorization {
+	return c.filter(action, false)
+}
+
+// trying are the dry runs of one action.
+func (c *Chosen) trying(action model.AuthorizationAction) []*model.Authorization {
+	return c.filter(action, true)
+}
+
+func (c *Chosen) filter(action model.AuthorizationAction, dryRun bool) []*model.Authorization {
+	var out []*model.Authorization
+	for _, a := range c.Authorizations {
+		if a.Action == action && a.DryRun == dryRun {
+			out = append(out, a)
+		}
+	}
+	return out
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"slices"
+
+	"github.com/isthmesh/isthmesh/controlplane/envoy"
+	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/scope"
+	"github.com/isthmesh/isthmesh/controlplane/sidecar"
+)
+
+// boundOf a class are the egress listeners of its Scope that have an address of
+// their own, with the services that each names.
+func (s *Snapshot) boundOf(c, earlier *class) {
+	if c.scope == nil {
+		return
+	}
+	known := func(now *envoy.Resource, among []*envoy.Resource) *envoy.Resource {
+		if now == nil {
+			return nil
+		}
+		return keepAmong(among, now)
+	}
+	taken := map[string]bool{}
+	for i := range c.scope.Egress {
+		e := &c.scope.Egress[i]
+		if !sidecar.IsBound(e) {
+			continue
+		}
+		if name := sidecar.BoundName(e); taken[name] {
+			c.scopeProblems = append(c.scopeProblems, c.scope.Problem("spec.egress", "Conflict", "two egress listeners bind "+name+"; the first one holds: remove the other, or give it another port or address"))
+			continue
+		}
+		taken[sidecar.BoundName(e)] = true
+		p, hosts := s.takenBy(c, e)
+		shared, problems := sharedPort(p)
+		shared.HTTP = len(hosts) > 0 || e.Protocol.IsHTTP()
+		c.scopeProblems = append(c.scopeProblems, problems...)
+		l, err := sidecar.BoundListener(c.settings, e, shared)
+		if err != nil {
+			c.scopeProblems = append(c.scopeProblems, c.scope.Problem("spec.egress", "NotTranslated", err.Error()))
+			continue
+		}
+		c.bound = append(c.bound, known(l, earlier.bound))
+		if shared.HTTP {
+			r, err := sidecar.BoundRoutes(c.settings, e, hosts)
+			if err != nil {
+				c.scopeProblems = append(c.scopeProblems, c.scope.Problem("spec.egress", "NotTranslated", err.Error()))
+				continue
+			}
+			c.boundRoutes = append(c.boundRoutes, known(r, earlier.boundRoutes))
+		}
+	}
+}
+
+// takenBy an egress listener: the ports of the services that it names which
+// have its number, or all of them where requests name the port.
+func (s *Snapshot) takenBy(c *class, e *model.Egress) (port, [][]byte) {
+	p := port{number: e.Port}
+	var hosts [][]byte
+	for _, entry := range c.entries {
+		svc := entry.in.svc
+		if svc.Kind == model.ExternalName && !entry.in.external || !scope.Names(e.Hosts, svc, c.caller.Namespace) {
+			continue
+		}
+		call := s.call(c, entry.in)
+		first := true
+		for i, q := range svc.Ports {
+			asHTTP := q.Protocol.IsHTTP() || q.Protocol == model.Auto && (e.AnyPort || e.Protocol.IsHTTP())
+			switch {
+			case !e.AnyPort && q.Number != e.Port:
+			case asHTTP && (e.AnyPort || e.Protocol == model.Auto || e.Protocol.IsHTTP()):
+				if b := s.boundHosts(c, e, call, entry.in, i, first); b != nil {
+					hosts, first = append(hosts, b), false
+				}
+			case !asHTTP && !e.AnyPort && !e.Protocol.IsHTTP():
+				of, rest := call.ByServerName(i)
+				p.chains = append(p.chains, &chains{of: of, rest: rest, origin: originOf(svc)})
+			}
+		}
+	}
+	slices.SortStableFunc(p.chains, func(a, b *chains) int { return a.origin.Older(b.origin) })
+	return p, hosts
+}
+
+// boundHosts of a service's port behind an egress listener; nil for none. What
+// is wrong with its routes is told where everybody's are made.
+func (s *Snapshot) boundHosts(c *class, e *model.Egress, call sidecar.Call, in serviceInputs, port int, first bool) []byte {
+	routes, _ := call.Routes(in.svc.Ports[port].Number)
+	parts, err := s.hosts(call, in, port, routes)
+	if err != nil {
+		return nil
+	}
+	part := parts[c.caller.Namespace]
+	if part == nil {
+		part = parts[""]
+	}
+	switch {
+	case part == nil:
+		return nil
+	case !e.AnyPort:
+		return part.encoded
+	}
+	b, err := sidecar.AtPort(part.encoded, in.svc.Ports[port].Number, first)
+	if err != nil {
+		return nil
+	}
+	return b
+}

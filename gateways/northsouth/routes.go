@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package northsouth
+
+import (
+	"fmt"
+	"strconv"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/isthmesh/isthmesh/controlplane/envoy"
+	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/routing"
+)
+
+// misdirectedRequest is the answer to requests for another listener's host.
+const misdirectedRequest = 421
+
+// fromOutside are headers that only proxies of the mesh may say. Envoy itself
+// drops those of outsiders that would change what it does.
+var fromOutside = []string{
+	"x-envoy-decorator-operation",
+	"x-envoy-downstream-service-cluster",
+	"x-envoy-downstream-service-node",
+	"x-envoy-original-host",
+	"x-envoy-original-path",
+	"x-envoy-peer-metadata",
+	"x-envoy-peer-metadata-id",
+}
+
+// plainRoutes names the route configuration of plain HTTP on a port, and
+// listenerRoutes that of one listener that ends TLS, as Istio does.
+func plainRoutes(port uint16) string { return "http." + strconv.Itoa(int(port)) }
+
+func listenerRoutes(a attached) string {
+	return fmt.Sprintf("https.%d.%s.%s.%s", a.listener.Port, a.listener.Name, a.gateway.Name, a.gateway.Namespace)
+}
+
+// routes adds the route configuration of listeners that share it.
+func (t *translation) routes(name string, of, others []attached) {
+	first := of[0]
+	tls := first.speech() == speaksTLS
+	config := &routev3.RouteConfiguration{
+		Name:                           name,
+		ValidateClusters:               wrapperspb.Bool(false),
+		IgnorePortInHostMatching:       true,
+		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(routing.MaxBody),
+		ResponseHeadersToRemove:        []string{envoy.UnreachedHeader},
+	}
+	// In the mesh, a peer that has shown its certificate is a proxy.
+	if !tls || first.listener.TLS.Mode != model.MeshListenerTLS {
+		config.RequestHeadersToRemove = fromOutside
+	}
+	if first.listener.HTTP3 && tls {
+		config.ResponseHeadersToAdd = []*corev3.HeaderValueOption{{
+			Header:       &corev3.HeaderValue{Key: "alt-svc", Value: fmt.Sprintf(`h3=":%d"; ma=86400`, first.listener.Port)},
+			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		}}
+	}
+	for _, s := range t.sites(of, others) {
+		config.VirtualHosts = append(config.VirtualHosts, t.virtualHost(s, first.listener.Port, tls))
+	}
+	t.add(&t.out.Routes, first, name, config)
+}
+
+// virtualHost of a site. Without routes, requests for it get 404.
+func (t *translation) virtualHost(s *site, port uint16, tls bool) *routev3.VirtualHost {
+	v := &routev3.VirtualHost{
+		Name:                       s.domain + ":" + strconv.Itoa(int(port)),
+		Domains:                    []string{s.domain},
+		IncludeRequestAttemptCount: true,
+	}
+	switch {
+	case s.misdirected:
+		v.Routes = []*routev3.Route{{
+			Name: "misdirected", Match: envoy.EveryPath(),
+			Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: misdirectedRequest}},
+		}}
+		return v
+	case s.redirect && !tls:
+		v.RequireTls = routev3.VirtualHost_ALL
+	}
+	for of := s.of; len(of) > 0; {
+		n := 1
+		for n < len(of) && of[n].at == of[0].at && specificity(of[n].host) == specificity(of[0].host) {
+			n++
+		}
+		routings := make([]*model.Routing, n)
+		for i, p := range of[:n] {
+			routings[i] = p.routing
+		}
+		c := t.context(of[0].at)
+		c.TLS = tls
+		routes, problems := routing.HTTP(c, routings)
+		t.report(problems...)
+		v.Routes = append(v.Routes, routes...)
+		of = of[n:]
+	}
+	return v
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package security_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/isthmesh/isthmesh/controlplane/envoy"
+	"github.com/isthmesh/isthmesh/test/security"
+)
+
+// patience with one call; an answer, or a closed connection, comes long before.
+const patience = 20 * time.Second
+
+// clients keep connections of one scenario open.
+type clients struct {
+	w    *world
+	open map[string]*connection
+}
+
+type connection struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (w *world) clients() *clients { return &clients{w: w, open: map[string]*connection{}} }
+
+func (c *clients) close() {
+	for _, conn := range c.open {
+		_ = conn.Close()
+	}
+}
+
+// dial as a caller; TLS when it has an identity.
+func (w *world) dial(port, caller string) (*connection, error) {
+	who := callers[caller]
+	pod := w.pods[who.Address.String()]
+	conn, err := pod.Dial(w.address(port))
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	if who.Identity == "" {
+		return &connection{conn, bufio.NewReader(conn)}, nil
+	}
+	alpn := envoy.ALPNHTTP1
+	if strings.HasPrefix(port, "tcp-") {
+		alpn = envoy.ALPNTCP
+	}
+	leaf := w.leaves[caller]
+	secured := tls.Client(conn, leaf.TLS(w.t, "outbound_.80_._.server.shop.svc.cluster.local", alpn))
+	if err := secured.Handshake(); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return &connection{secured, bufio.NewReader(secured)}, nil
+}
+
+// verdict of the real proxy on a call.
+func (c *clients) verdict(call security.Call) (int, error) {
+	if call.TCP() {
+		return c.w.converse(call)
+	}
+	status, _, err := c.request(call)
+	return status, err
+}
+
+// request over a connection that is kept, or over a new one.
+func (c *clients) request(call security.Call) (int, *http.Response, error) {
+	key := call.Port + " " + call.Caller
+	for range 2 {
+		conn := c.open[key]
+		fresh := conn == nil
+		if fresh {
+			var err error
+			if conn, err = c.w.dial(call.Port, call.Caller); err != nil {
+				return security.Refused, nil, unless(err)
+			}
+			c.open[key] = conn
+		}
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		_, _ = io.WriteString(conn, c.w.text(call))
+		r, err := http.ReadResponse(conn.r, &http.Request{Method: call.Method})
+		if err == nil {
+			_, err = io.Copy(io.Discard, r.Body)
+		}
+		if err == nil {
+			if r.Close {
+				_ = conn.Close()
+				delete(c.open, key)
+			}
+			return r.StatusCode, r, nil
+		}
+		_ = conn.Close()
+		delete(c.open, key)
+		if fresh {
+			return security.Refused, nil, unless(err)
+		}
+	}
+	return security.Refused, nil, errors.New("the connection was closed twice")
+}
+
+// unless it took too long, a connection that fails is an answer.
+func unless(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("no answer: %w", err)
+	}
+	return nil
+}
+
+// text of a request as it goes over the wire.
+func (w *world) text(call security.Call) string {
+	var b strings.Builder
+	path := call.Path
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", call.Method, path, call.Host)
+	if call.Token != "" {
+		fmt.Fprintf(&b, "Authorization: Bearer %s\r\n", w.tokens[call.Token])
+	}
+	if call.Headers != "" {
+		for _, h := range strings.Split(call.Headers, "&") {
+			name, value, _ := strings.Cut(h, "=")
+			fmt.Fprintf(&b, "%s: %s\r\n", name, value)
+		}
+	}
+	if call.Method == http.MethodPost || call.Method == http.MethodPut {
+		b.WriteString("Content-Length: 0\r\n")
+	}
+	b.WriteString("\r\n")
+	return b.String()
+}
+
+// converse over TCP: what is said must come back.
+func (w *world) converse(call security.Call) (int, error) {
+	conn, err := w.dial(call.Port, call.Caller)
+	if err != nil {
+		return security.Refused, unless(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "ping\n")
+	line, err := conn.r.ReadString('\n')
+	switch {
+	case err != nil:
+		return security.Refused, unless(err)
+	case line != "ping\n":
+		return 0, fmt.Errorf("heard %q", line)
+	}
+	return security.Allowed, nil
+}
