@@ -88,7 +88,7 @@ func parse(args []string, getenv func(string) string) (*options, error) {
 		return nil, fmt.Errorf("unexpected argument %q: only flags are taken, see --help", f.Arg(0))
 	}
 	o.settings.Cluster, o.settings.Network = model.ClusterID(cluster), model.NetworkID(network)
-	o.settings.RootNamespace = o.namespace
+	o.settings.RootNamespace, o.settings.Revision = o.namespace, o.revision
 	return o, nil
 }
 

@@ -75,6 +75,9 @@ func (h *federationHub) setUp(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := h.setUpWebhook(); err != nil {
+		return err
+	}
 	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
 		relay(ctx, server.Changed(), members, federations)
 		return nil

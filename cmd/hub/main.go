@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"go.uber.org/zap/zapcore"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -30,6 +32,7 @@ import (
 
 	"github.com/isthmesh/isthmesh/api/v1alpha1"
 	"github.com/isthmesh/isthmesh/api/version"
+	"github.com/isthmesh/isthmesh/controllers/admission"
 )
 
 // serviceName of the hub's own Service.
@@ -55,6 +58,7 @@ type options struct {
 	leaderElect                       bool
 	namespace                         string
 	federationBind, federationAddress string
+	webhookBind                       string
 	watchNamespaces                   []string
 	imageHub, imageTag                string
 	logLevel                          zapcore.Level
@@ -70,6 +74,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.namespace, "namespace", "", "namespace of the hub itself; its pod's by default")
 	flags.StringVar(&o.federationBind, "federation-bind-address", ":15060", "where members' streams are served")
 	flags.StringVar(&o.federationAddress, "federation-address", "", "host:port at which members reach that; by default the address of Service "+serviceName)
+	flags.StringVar(&o.webhookBind, "webhook-bind-address", "0", "where the API server has objects validated, such as :9443; 0 is nowhere")
 	flags.StringVar(&namespaces, "watch-namespaces", "", "namespaces whose federations are reconciled, separated by commas; empty is all")
 	flags.StringVar(&o.imageHub, "image-hub", "isthmesh", "registry and folder of the images that members get")
 	flags.StringVar(&o.imageTag, "image-tag", version.Version, "tag of the images that members get")
@@ -87,6 +92,9 @@ func parse(args []string) (options, error) {
 		if _, _, err := net.SplitHostPort(o.federationAddress); err != nil {
 			return o, fmt.Errorf("--federation-address must be host:port: %w", err)
 		}
+	}
+	if _, err := webhookServer(o.webhookBind, nil); err != nil {
+		return o, err
 	}
 	for name := range strings.SplitSeq(namespaces, ",") {
 		if name = strings.TrimSpace(name); name != "" {
@@ -160,8 +168,11 @@ func newManager(config *rest.Config, o options) (manager.Manager, error) {
 		Scheme: scheme,
 		Cache: cache.Options{
 			DefaultNamespaces: watched,
-			// Of Services only the hub's own matters.
-			ByObject: map[client.Object]cache.ByObject{&corev1.Service{}: {Namespaces: map[string]cache.Config{o.namespace: {}}}},
+			// Of Services and webhook configurations only the hub's own matter.
+			ByObject: map[client.Object]cache.ByObject{
+				&corev1.Service{}: {Namespaces: map[string]cache.Config{o.namespace: {}}},
+				&admissionv1.ValidatingWebhookConfiguration{}: {Field: fields.OneTermEqualSelector("metadata.name", admission.ConfigurationName)},
+			},
 		},
 		// Secrets are read live: none but those that a federation names is ever held.
 		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},

@@ -39,8 +39,16 @@ var scenarios = map[string]struct {
 	"Gateway":           {chart: Gateway, release: "istio-ingressgateway"},
 	"GatewayEastWest":   {chart: Gateway, release: "istio-eastwestgateway", values: map[string]any{"networkGateway": "west", "replicaCount": int64(2)}},
 	"GatewayAutoscaled": {chart: Gateway, release: "istio-ingressgateway", values: map[string]any{"autoscaling": map[string]any{"enabled": true}}},
-	"Hub":               {chart: Hub, release: "isthmesh"},
-	"HubOneNamespace":   {chart: Hub, release: "isthmesh", values: map[string]any{"watchNamespaces": []any{"shop"}, "networkPolicy": map[string]any{"enabled": true}}},
+	"GatewayEverywhere": {chart: Gateway, release: "istio-ingressgateway", values: map[string]any{
+		"kind": "DaemonSet", "minReadySeconds": int64(5), "dnsPolicy": "Default",
+		"serviceAccount": map[string]any{"create": false, "name": "shared"},
+		"service":        map[string]any{"clusterIP": "None", "selectorLabels": map[string]any{"app": "other"}},
+		"envVarFrom":     []any{map[string]any{"name": "A", "valueFrom": map[string]any{"fieldRef": map[string]any{"fieldPath": "spec.nodeName"}}}},
+		"volumes":        []any{map[string]any{"name": "certs", "secret": map[string]any{"secretName": "certs"}}},
+		"volumeMounts":   []any{map[string]any{"name": "certs", "mountPath": "/etc/certs"}},
+	}},
+	"Hub":             {chart: Hub, release: "isthmesh"},
+	"HubOneNamespace": {chart: Hub, release: "isthmesh", values: map[string]any{"watchNamespaces": []any{"shop"}, "networkPolicy": map[string]any{"enabled": true}}},
 }
 
 var memberValues = map[string]any{

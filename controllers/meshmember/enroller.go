@@ -151,7 +151,7 @@ func (e *Enroller) sign(root *trust.Root, member *v1alpha1.MeshMember, federatio
 	if _, err := trust.ParseCSR(csr); err != nil {
 		return nil, &hub.EnrolError{Reason: hub.CSRInvalid, Message: err.Error()}
 	}
-	domain, err := trustDomain(member.Name, federation.Spec.Trust)
+	domain, err := TrustDomain(member.Name, federation.Spec.Trust)
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ func TestFederationOf(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := west(v1alpha1.MemberTrustStatus{})
 			m.Status.Federation = test.current
-			got, problem := federationOf(m, test.federations)
+			got, problem := FederationOf(m, test.federations)
 			if (got == nil) != (test.want == "") || got != nil && got.Name != test.want {
 				t.Errorf("got %v, want %q", got, test.want)
 			}

@@ -16,8 +16,8 @@ import (
 	"github.com/isthmesh/isthmesh/controllers/remote"
 )
 
-// secretName of a member's kubeconfig.
-func secretName(member *v1alpha1.MeshMember) string {
+// SecretName of a member's kubeconfig.
+func SecretName(member *v1alpha1.MeshMember) string {
 	switch spec := member.Spec; {
 	case spec.KubeconfigSecretRef != nil:
 		return spec.KubeconfigSecretRef.Name
@@ -42,7 +42,7 @@ func (r *Reconciler) reached(ctx context.Context, s *scope) (bool, error) {
 
 func (r *Reconciler) connect(ctx context.Context, member *v1alpha1.MeshMember) (*remote.Cluster, error) {
 	var secret corev1.Secret
-	key := client.ObjectKey{Namespace: member.Namespace, Name: secretName(member)}
+	key := client.ObjectKey{Namespace: member.Namespace, Name: SecretName(member)}
 	err := r.Client.Get(ctx, key, &secret)
 	if apierrors.IsNotFound(err) {
 		return nil, &remote.Error{Reason: v1alpha1.ReasonKubeconfigSecretNotFound, Err: err, Message: fmt.Sprintf(

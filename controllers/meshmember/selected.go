@@ -34,7 +34,7 @@ func (r *Reconciler) selected(ctx context.Context, s *scope) (bool, error) {
 		s.ending = &federations.Items[i]
 		return true, nil
 	}
-	s.federation, s.facts.Unselected = federationOf(s.member, federations.Items)
+	s.federation, s.facts.Unselected = FederationOf(s.member, federations.Items)
 	if s.federation == nil {
 		return false, nil
 	}
@@ -44,7 +44,7 @@ func (r *Reconciler) selected(ctx context.Context, s *scope) (bool, error) {
 	if s.facts.Network == "" {
 		s.facts.Network = s.member.Name
 	}
-	domain, err := trustDomain(s.member.Name, s.federation.Spec.Trust)
+	domain, err := TrustDomain(s.member.Name, s.federation.Spec.Trust)
 	if err != nil {
 		s.facts.Trust = &Trust{Problem: &Problem{v1alpha1.ReasonTrustDomainInvalid, err.Error()}}
 	}
@@ -52,7 +52,8 @@ func (r *Reconciler) selected(ctx context.Context, s *scope) (bool, error) {
 	return err == nil, nil
 }
 
-func trustDomain(member string, t v1alpha1.Trust) (string, error) {
+// TrustDomain of a member of that name in a federation with that trust.
+func TrustDomain(member string, t v1alpha1.Trust) (string, error) {
 	if t.Scope == v1alpha1.TrustScopeShared {
 		td, err := trust.TrustDomain(t.Domain)
 		return td.Name(), err
@@ -61,9 +62,9 @@ func trustDomain(member string, t v1alpha1.Trust) (string, error) {
 	return td.Name(), err
 }
 
-// federationOf picks the one federation that selects a member. One that a
+// FederationOf picks the one federation that selects a member. One that a
 // member is in already keeps it.
-func federationOf(member *v1alpha1.MeshMember, federations []v1alpha1.MeshFederation) (*v1alpha1.MeshFederation, *Problem) {
+func FederationOf(member *v1alpha1.MeshMember, federations []v1alpha1.MeshFederation) (*v1alpha1.MeshFederation, *Problem) {
 	var matching []*v1alpha1.MeshFederation
 	for i := range federations {
 		f := &federations[i]

@@ -31,7 +31,7 @@ const bySecret = "kubeconfigSecret"
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.MeshMember{}, bySecret, func(o client.Object) []string {
 		if member, ok := o.(*v1alpha1.MeshMember); ok {
-			return []string{secretName(member)}
+			return []string{SecretName(member)}
 		}
 		return nil
 	})

@@ -47,7 +47,12 @@ func controlPlaneValues(p place, images Images, c v1alpha1.Component) (object, e
 		return nil, err
 	}
 	defaults := object{"global": object{"hub": images.Hub, "tag": images.Tag}}
-	fixed := object{
+	return install.MergeValues(defaults, asked, controlPlaneFixed(p)), nil
+}
+
+// controlPlaneFixed is what the federation rests on.
+func controlPlaneFixed(p place) object {
+	return object{
 		"global": object{
 			"istioNamespace": v1alpha1.SystemNamespace,
 			"meshID":         p.meshID,
@@ -59,7 +64,6 @@ func controlPlaneValues(p place, images Images, c v1alpha1.Component) (object, e
 		"federation": object{"enabled": true},
 		"revision":   "",
 	}
-	return install.MergeValues(defaults, asked, fixed), nil
 }
 
 // gatewayValues does the same for the east-west gateway.
@@ -72,7 +76,12 @@ func gatewayValues(p place, images Images, g v1alpha1.EastWestGateway) (object, 
 		"global":       object{"hub": images.Hub, "tag": images.Tag},
 		"replicaCount": int64(cmp.Or(g.Replicas, defaultReplicas)),
 	}
-	fixed := object{
+	return install.MergeValues(defaults, asked, gatewayFixed(p, g)), nil
+}
+
+// gatewayFixed is what the federation rests on.
+func gatewayFixed(p place, g v1alpha1.EastWestGateway) object {
+	return object{
 		"global": object{
 			"istioNamespace": v1alpha1.SystemNamespace,
 			"meshID":         p.meshID,
@@ -85,7 +94,6 @@ func gatewayValues(p place, images Images, g v1alpha1.EastWestGateway) (object, 
 		"service":        object{"type": cmp.Or(g.ServiceType, "LoadBalancer"), "networkGatewayPort": int64(cmp.Or(g.Port, defaultPort))},
 		"revision":       "",
 	}
-	return install.MergeValues(defaults, asked, fixed), nil
 }
 
 func askedValues(raw *apiextensionsv1.JSON) (object, error) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package webhookcert keeps the caBundle of the control plane's own webhook
+// Package webhookcert keeps the caBundle of a program's own webhook
 // configurations equal to the roots that its serving certificate chains to. It
-// runs in the member's control plane.
+// runs in the member's control plane, and in the hub.
 package webhookcert
 
 import (
@@ -28,26 +28,38 @@ type Reconciler struct {
 	Roots func() string
 	// Changed tells that Roots returns something else.
 	Changed <-chan struct{}
+	// ValidatingOnly leaves MutatingWebhookConfigurations alone, which then
+	// needs no rights on them.
+	ValidatingOnly bool
 }
 
 // SetupWithManager adds the controllers of both kinds to a manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	mutating, validating := make(chan event.GenericEvent), make(chan event.GenericEvent)
+	var mutating chan event.GenericEvent // nil while nobody listens
+	validating := make(chan event.GenericEvent)
+	if !r.ValidatingOnly {
+		mutating = make(chan event.GenericEvent)
+	}
 	err := mgr.Add(runnable(func(ctx context.Context) error { return r.relay(ctx, mutating, validating) }))
 	if err != nil {
 		return err
 	}
-	err = ctrl.NewControllerManagedBy(mgr).Named("webhookcert-mutating").
-		For(&admissionv1.MutatingWebhookConfiguration{}).
-		WatchesRawSource(source.Channel(mutating, handler.EnqueueRequestsFromMapFunc(r.everyMutating))).
-		Complete(reconcile.AsReconciler(r.Client, reconcile.ObjectReconciler[*admissionv1.MutatingWebhookConfiguration](mutatingReconciler{r})))
-	if err != nil {
-		return err
+	if !r.ValidatingOnly {
+		if err := r.setUpMutating(mgr, mutating); err != nil {
+			return err
+		}
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("webhookcert-validating").
 		For(&admissionv1.ValidatingWebhookConfiguration{}).
 		WatchesRawSource(source.Channel(validating, handler.EnqueueRequestsFromMapFunc(r.everyValidating))).
 		Complete(reconcile.AsReconciler(r.Client, reconcile.ObjectReconciler[*admissionv1.ValidatingWebhookConfiguration](validatingReconciler{r})))
+}
+
+func (r *Reconciler) setUpMutating(mgr ctrl.Manager, mutating <-chan event.GenericEvent) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("webhookcert-mutating").
+		For(&admissionv1.MutatingWebhookConfiguration{}).
+		WatchesRawSource(source.Channel(mutating, handler.EnqueueRequestsFromMapFunc(r.everyMutating))).
+		Complete(reconcile.AsReconciler(r.Client, reconcile.ObjectReconciler[*admissionv1.MutatingWebhookConfiguration](mutatingReconciler{r})))
 }
 
 type mutatingReconciler struct{ *Reconciler }
@@ -104,10 +116,12 @@ func (r *Reconciler) relay(ctx context.Context, mutating, validating chan<- even
 			return nil
 		case <-r.Changed:
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case mutating <- event.GenericEvent{Object: &admissionv1.MutatingWebhookConfiguration{}}:
+		if mutating != nil {
+			select {
+			case <-ctx.Done():
+				return nil
+			case mutating <- event.GenericEvent{Object: &admissionv1.MutatingWebhookConfiguration{}}:
+			}
 		}
 		select {
 		case <-ctx.Done():

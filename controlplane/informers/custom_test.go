@@ -90,7 +90,7 @@ spec: {hosts: [reviews], http: [{timeout: soon}]}
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: good, namespace: shop, generation: 3, labels: {team: a}, managedFields: [{manager: kubectl}]}
-spec: {hosts: [reviews], http: [{timeout: 5s}]}
+spec: {hosts: [reviews], http: [{timeout: 5s, route: [{destination: {host: reviews}}]}]}
 status: {observedGeneration: 7}
 `)
 	c.create(t, "gateways", `

@@ -62,6 +62,7 @@ func trimEndpointSlice(o *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice 
 func trimPod(o *corev1.Pod) *corev1.Pod {
 	out := &corev1.Pod{ObjectMeta: identityOf(o.ObjectMeta)}
 	out.Labels = o.Labels
+	out.Annotations = only(o.Annotations, ingest.AnnotationProxyConfig)
 	out.DeletionTimestamp = o.DeletionTimestamp
 	out.Spec = corev1.PodSpec{
 		ServiceAccountName: o.Spec.ServiceAccountName, NodeName: o.Spec.NodeName, HostNetwork: o.Spec.HostNetwork,

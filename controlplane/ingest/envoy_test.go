@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
 	"github.com/isthmesh/isthmesh/test/envoybin"
 )
@@ -78,6 +80,15 @@ func TestEnvoyKnowsWhatIsLetThrough(t *testing.T) {
 	}
 	if out, err := exec.CommandContext(t.Context(), envoybin.Path(t), "--mode", "validate", "-c", file).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestIsStatus: Envoy's own list is the one that is meant.
+func TestIsStatus(t *testing.T) {
+	for n := range uint32(1000) {
+		if _, known := typev3.StatusCode_name[int32(n)]; ingest.IsStatus(n) != (known && n > 0) {
+			t.Errorf("%d: got %v", n, ingest.IsStatus(n))
+		}
 	}
 }
 

@@ -8,4 +8,5 @@ var (
 	CipherSuites = cipherSuites
 	Curves       = curves
 	WrongFormat  = wrongFormat
+	IsStatus     = isStatus
 )

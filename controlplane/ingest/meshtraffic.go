@@ -38,6 +38,7 @@ func (s *settings) applyTraffic(e *model.Settings) []model.Problem {
 	if set := config.GetTcpKeepalive(); set != nil {
 		e.TCPKeepalive = traffic.Keepalive(set, report.below("tcpKeepalive"))
 	}
+	e.Topology = topologyOf(config.GetDefaultConfig().GetGatewayTopology(), e.Topology)
 	e.HTTP2Upgrade = e.HTTP2Upgrade || config.GetH2UpgradePolicy() == meshapi.MeshConfig_UPGRADE
 	if set := config.GetDnsRefreshRate(); set != nil {
 		if ms := set.AsDuration().Milliseconds(); ms >= 1 {

@@ -73,9 +73,12 @@ func factsOf(p *corev1.Pod, s *settings, nodes localities, policies *policies) *
 			Terminating:    p.DeletionTimestamp != nil,
 		},
 	}
+	topology, wrong := podTopology(p, s.Topology)
+	f.workload.Topology = topology
 	if !f.hosted {
 		f.workload.MTLS, f.workload.PortMTLS, f.problems = policies.of(p.Namespace, p.Labels)
 	}
+	f.problems = append(f.problems, wrong...)
 	return f
 }
 

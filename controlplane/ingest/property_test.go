@@ -37,6 +37,7 @@ func TestIncrementalEqualsFromScratch(t *testing.T) {
 			checkOrder(t, result.Mesh)
 			if last != nil {
 				checkSharing(t, last.Mesh, result.Mesh)
+				checkConfiguration(t, last.Mesh, result.Mesh)
 			}
 			if again := ingest.Build(in, result); again.Mesh != result.Mesh {
 				t.Fatal("the same input gives another mesh")

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	meshapi "istio.io/api/mesh/v1alpha1"
 
@@ -139,7 +138,7 @@ func (c *providerCheck) target(out *model.Provider, service string, port uint32,
 	}
 	if status != "" {
 		n, err := strconv.ParseUint(status, 10, 16)
-		if _, known := typev3.StatusCode_name[int32(n)]; err != nil || n == 0 || !known {
+		if err != nil || !isStatus(uint32(n)) {
 			c.refuse("statusOnError", "%q is no status that Envoy can answer with; use a number such as 403 or 503", status)
 		}
 		out.StatusOnError = uint32(n)
@@ -158,6 +157,17 @@ func (c *providerCheck) body(out *model.Provider, b *meshapi.MeshConfig_Extensio
 		c.report("includeRequestBodyInCheck.packAsBytes", NotSupported, "it means something to gRPC authorizers only; remove it")
 		out.PackBodyAsBytes = false
 	}
+}
+
+// isStatus is true for the statuses that Envoy can answer with (envoy.type.v3.StatusCode).
+func isStatus(n uint32) bool {
+	switch {
+	case n == 100, n >= 200 && n <= 208, n == 226, n >= 300 && n <= 305, n == 307, n == 308:
+		return true
+	case n >= 400 && n <= 417, n >= 421 && n <= 424, n == 426, n == 428, n == 429, n == 431:
+		return true
+	}
+	return n >= 500 && n <= 508 || n == 510 || n == 511
 }
 
 // headers are names, or with a "*" at one end the beginning or end of names.

@@ -48,7 +48,7 @@ func without[T metav1.Object](objects []T, o T) []T {
 // edit changes one thing of in.
 func (w world) edit(in *ingest.Input) {
 	switch pick(w, "edit", "service", "slice", "slice", "pod", "pod", "node", "namespace", "policy", "export",
-		"imports", "config", "settings", "delete", "shuffle", "entries", "entries") {
+		"imports", "config", "settings", "delete", "shuffle", "entries", "entries", "configuration", "configuration") {
 	case "service":
 		in.Services = set(in.Services, w.service())
 	case "slice":
@@ -73,6 +73,8 @@ func (w world) edit(in *ingest.Input) {
 		in.Settings.Locality.Region = pick(w, "region", "", "eu")
 	case "entries":
 		w.editEntries(in)
+	case "configuration":
+		w.editConfiguration(in)
 	case "delete":
 		w.remove(in)
 	case "shuffle":
@@ -245,5 +247,6 @@ func (w world) shuffled(in ingest.Input) ingest.Input {
 	in.ServiceExports = rapid.Permutation(in.ServiceExports).Draw(w.t, "exports")
 	in.Istio.ServiceEntries = rapid.Permutation(in.Istio.ServiceEntries).Draw(w.t, "entries")
 	in.Istio.WorkloadEntries = rapid.Permutation(in.Istio.WorkloadEntries).Draw(w.t, "machines")
+	w.shuffledConfiguration(&in)
 	return in
 }

@@ -2,6 +2,15 @@
 
 package model
 
+import (
+	"cmp"
+	"slices"
+)
+
+// CompanionCA is the suffix of the Secret with the CA that belongs to another
+// Secret.
+const CompanionCA = "-cacert"
+
 // CredentialRef names a Secret, or a ConfigMap with a CA.
 type CredentialRef struct {
 	// Namespace of the object; empty means the namespace of the proxy that asks
@@ -14,6 +23,28 @@ type CredentialRef struct {
 	// Granted: a ReferenceGrant lets proxies of another namespace have it. Without
 	// it, only a proxy whose pod is in the object's own namespace gets it.
 	Granted bool
+}
+
+// Compare orders references by namespace, name and kind; nothing else tells
+// objects apart.
+func (r CredentialRef) Compare(o CredentialRef) int {
+	kind := 0
+	switch {
+	case r.ConfigMap && !o.ConfigMap:
+		kind = 1
+	case !r.ConfigMap && o.ConfigMap:
+		kind = -1
+	}
+	return cmp.Or(cmp.Compare(r.Namespace, o.Namespace), cmp.Compare(r.Name, o.Name), kind)
+}
+
+// FindCredential among those of a mesh; nil when it is not there.
+func FindCredential(all []*Credential, r CredentialRef) *Credential {
+	i, ok := slices.BinarySearchFunc(all, r, func(c *Credential, r CredentialRef) int { return c.Compare(r) })
+	if !ok {
+		return nil
+	}
+	return all[i]
 }
 
 // Credential is the content of a Secret (types kubernetes.io/tls and Opaque,

@@ -89,6 +89,8 @@ type Settings struct {
 	TrustDomain string
 	// TrustDomainAliases name this member's own identities too.
 	TrustDomainAliases []string
+	// Revision of the control plane; empty is the default one.
+	Revision string
 	// RootNamespace holds mesh-wide configuration; "istio-system".
 	RootNamespace string
 	// DomainSuffix is the cluster's DNS suffix; "cluster.local".

@@ -96,6 +96,8 @@ type Proxy struct {
 	Workload *Workload
 	// DNSCapture: it answers DNS for its pod (metadata DNS_CAPTURE).
 	DNSCapture bool
+	// Version of the agent, as the proxy says (metadata ISTIO_VERSION).
+	Version string
 }
 
 // EastWest is true for the gateway between networks.

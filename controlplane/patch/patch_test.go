@@ -169,18 +169,21 @@ func TestChosen(t *testing.T) {
 	m := &model.Mesh{Settings: &model.Settings{RootNamespace: "istio-system"}, Patches: []*model.Patch{
 		one("shop", "first", -1, model.Target{}), one("shop", "own", 0, model.Target{}), one("istio-system", "root", 0, model.Target{}),
 		one("bank", "other", 0, model.Target{}), one("shop", "selects", 0, model.Target{Selector: "app=x"}), one("istio-system", "rootSelects", 0, model.Target{Selector: "app=x"}),
+		{Origin: model.Origin{Kind: "EnvoyFilter", Namespace: "bank", Name: "versioned"}, Match: []byte(`{"proxy":{"proxyVersion":"^1\\.3.*"}}`)},
 		one("shop", "gateway", 1, gateway), one("istio-system", "class", 1, class), one("shop", "notRoot", 1, class),
 	}}
 	for name, c := range map[string]struct {
 		who  patch.Proxy
 		want string
 	}{
-		"Namespace":   {patch.Proxy{Namespace: "shop"}, "first root own"},
-		"Labels":      {patch.Proxy{Namespace: "shop", Labels: map[string]string{"app": "x"}}, "first root rootSelects own selects"},
-		"Other":       {patch.Proxy{Namespace: "default"}, "root"},
-		"Gateway":     {patch.Proxy{Namespace: "shop", Router: true, Gateway: "g"}, "first root own gateway"},
-		"Class":       {patch.Proxy{Namespace: "shop", Router: true, Class: "c"}, "first root own class"},
-		"SidecarNotG": {patch.Proxy{Namespace: "shop", Gateway: "g", Class: "c"}, "first root own"},
+		"Namespace":    {patch.Proxy{Namespace: "shop"}, "first root own"},
+		"Labels":       {patch.Proxy{Namespace: "shop", Labels: map[string]string{"app": "x"}}, "first root rootSelects own selects"},
+		"Other":        {patch.Proxy{Namespace: "default"}, "root"},
+		"Version":      {patch.Proxy{Namespace: "bank", Version: "1.30"}, "root other versioned"},
+		"OtherVersion": {patch.Proxy{Namespace: "bank", Version: "1.20"}, "root other"},
+		"Gateway":      {patch.Proxy{Namespace: "shop", Router: true, Gateway: "g"}, "first root own gateway"},
+		"Class":        {patch.Proxy{Namespace: "shop", Router: true, Class: "c"}, "first root own class"},
+		"SidecarNotG":  {patch.Proxy{Namespace: "shop", Gateway: "g", Class: "c"}, "first root own"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string

@@ -3,10 +3,12 @@
 package patch
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -70,6 +72,18 @@ type clusterMatch struct {
 	Service, Subset, Name string
 }
 
+// version of proxies that a patch is for, as a regular expression; empty for all.
+func version(p *model.Patch) string {
+	if !bytes.Contains(p.Match, []byte("proxyVersion")) {
+		return ""
+	}
+	var m match
+	if json.Unmarshal(p.Match, &m) != nil || m.Proxy == nil {
+		return ""
+	}
+	return m.Proxy.ProxyVersion
+}
+
 // values are what patches of each kind patch with.
 var values = map[string]func() proto.Message{
 	"CLUSTER":             func() proto.Message { return &clusterv3.Cluster{} },
@@ -81,6 +95,7 @@ var values = map[string]func() proto.Message{
 	"ROUTE_CONFIGURATION": func() proto.Message { return &routev3.RouteConfiguration{} },
 	"VIRTUAL_HOST":        func() proto.Message { return &routev3.VirtualHost{} },
 	"HTTP_ROUTE":          func() proto.Message { return &routev3.Route{} },
+	"EXTENSION_CONFIG":    func() proto.Message { return &corev3.TypedExtensionConfig{} },
 }
 
 // Read a patch. It is nil when it can't be applied; then the problem says why.
@@ -99,8 +114,8 @@ func Read(p *model.Patch) (*Patch, *model.Problem) {
 			return refuse("match", "Invalid", "it can't be read: %v; mend it", err)
 		}
 	}
-	if of := out.match.Proxy; of != nil && (of.ProxyVersion != "" || len(of.Metadata) > 0) {
-		return refuse("match.proxy", "NotSupported", "proxies aren't told apart by version or metadata, so the patch is left out; remove this match, or use workloadSelector")
+	if of := out.match.Proxy; of != nil && len(of.Metadata) > 0 {
+		return refuse("match.proxy.metadata", "NotSupported", "proxies aren't told apart by metadata, so the patch is left out; remove this match, or use workloadSelector")
 	}
 	if p.Operation == "REMOVE" {
 		return out, nil

@@ -5,6 +5,7 @@ package patch
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -38,6 +39,8 @@ type Proxy struct {
 	Router bool
 	// Gateway and Class of the Gateway API that it serves; empty for none.
 	Gateway, Class string
+	// Version of its agent.
+	Version string
 }
 
 // Chosen patches of a mesh for a proxy, in the order in which they are applied:
@@ -63,6 +66,12 @@ func Chosen(mesh *model.Mesh, who Proxy) []*model.Patch {
 }
 
 func holds(p *model.Patch, root string, who Proxy) bool {
+	if v := version(p); v != "" {
+		// Ingest has refused what doesn't compile, or not in bounds.
+		if ok, err := regexp.MatchString(v, who.Version); err != nil || !ok {
+			return false
+		}
+	}
 	if len(p.Target.Refs) == 0 {
 		return p.Target.Selector.Select(who.Labels)
 	}
@@ -95,6 +104,7 @@ func NewSet(patches []*model.Patch, gateway bool) (*Set, []model.Problem) {
 		}
 		out.patches = append(out.patches, read)
 	}
+	problems = append(problems, out.inline()...)
 	return out, problems
 }
 

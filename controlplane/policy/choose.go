@@ -24,6 +24,8 @@ type Guarded struct {
 type Chosen struct {
 	Authorizations  []*model.Authorization
 	Authentications []*model.RequestAuthentication
+
+	made made
 }
 
 // None holds where no policy does.

@@ -3,6 +3,8 @@
 package policy
 
 import (
+	"slices"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
@@ -30,6 +32,10 @@ func HTTP(s *model.Settings, c *Chosen) []*hcmv3.HttpFilter {
 	if c == nil || c.Empty() {
 		return nil
 	}
+	return slices.Clone(c.made.filters(s, c).http)
+}
+
+func (c *Chosen) http(s *model.Settings) []*hcmv3.HttpFilter {
 	var out []*hcmv3.HttpFilter
 	add := func(name string, m proto.Message) {
 		out = append(out, &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: envoy.Any(m)}})
@@ -52,6 +58,10 @@ func TCP(s *model.Settings, c *Chosen) []*listenerv3.Filter {
 	if c == nil || c.Empty() {
 		return nil
 	}
+	return slices.Clone(c.made.filters(s, c).tcp)
+}
+
+func (c *Chosen) tcp(s *model.Settings) []*listenerv3.Filter {
 	var out []*listenerv3.Filter
 	add := func(name string, m proto.Message) {
 		out = append(out, &listenerv3.Filter{Name: name, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: envoy.Any(m)}})

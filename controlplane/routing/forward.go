@@ -169,14 +169,16 @@ func (r rule) several(action *routev3.RouteAction, to []share, rewritten bool) {
 	action.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: clusters}
 }
 
-// timeout of the whole request; without one requests may last as long as they like.
+// timeout of the whole request; without one requests may last as long as they
+// like. Where a route says how long streams may last, Envoy doesn't look at its
+// timeout: so it says one or the other.
 func (r rule) timeout(action *routev3.RouteAction) {
-	limit := durationpb.New(0)
 	if r.Timeout != nil && *r.Timeout > 0 {
-		limit = durationpb.New(*r.Timeout)
+		action.Timeout = durationpb.New(*r.Timeout)
+		return
 	}
-	action.Timeout = limit
-	action.MaxStreamDuration = &routev3.RouteAction_MaxStreamDuration{MaxStreamDuration: durationpb.New(0), GrpcTimeoutHeaderMax: limit}
+	action.Timeout = durationpb.New(0)
+	action.MaxStreamDuration = &routev3.RouteAction_MaxStreamDuration{MaxStreamDuration: durationpb.New(0), GrpcTimeoutHeaderMax: durationpb.New(0)}
 }
 
 func appendOnce(list []*routev3.RouteAction_HashPolicy, one *routev3.RouteAction_HashPolicy) []*routev3.RouteAction_HashPolicy {

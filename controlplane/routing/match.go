@@ -40,6 +40,14 @@ func (r rule) match(i int, m *model.HTTPMatch) (out *routev3.RouteMatch, ok bool
 		if want.Not {
 			istio = "withoutHeaders." + want.Name
 		}
+		if strings.HasPrefix(want.Name, claimPrefix) {
+			c, ok := r.claim(r.matchField(i, istio, fmt.Sprintf("headers[%d]", j)), want)
+			if !ok {
+				return nil, false
+			}
+			out.DynamicMetadata = append(out.DynamicMetadata, c)
+			continue
+		}
 		h, ok := r.header(r.matchField(i, istio, fmt.Sprintf("headers[%d]", j)), want)
 		if !ok {
 			return nil, false

@@ -98,17 +98,20 @@ func wanted(v *routev3.VirtualHost, c simulate.Call) string {
 	}
 }
 
-func got(t *testing.T, proxy string, c simulate.Call) string {
+// request through a proxy: status, headers and body of the answer.
+func request(t *testing.T, proxy, method, path string, header ...string) (int, http.Header, string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), c.Method, "http://"+proxy+c.Path, nil)
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+proxy+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Host = c.Host
-	for k, v := range c.Headers {
-		request.Header.Set(k, v)
+	for i := 0; i+1 < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+		}
+		r.Header.Set(header[i], header[i+1])
 	}
-	answer, err := http.DefaultTransport.RoundTrip(request)
+	answer, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,17 +120,27 @@ func got(t *testing.T, proxy string, c simulate.Call) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rule, location := answer.Header.Get("x-rule"), answer.Header.Get("Location")
+	return answer.StatusCode, answer.Header, string(body)
+}
+
+func got(t *testing.T, proxy string, c simulate.Call) string {
+	t.Helper()
+	header := []string{"Host", c.Host}
+	for k, v := range c.Headers {
+		header = append(header, k, v)
+	}
+	status, answer, body := request(t, proxy, c.Method, c.Path, header...)
+	rule, location := answer.Get("x-rule"), answer.Get("Location")
 	switch {
-	case answer.StatusCode == http.StatusCreated:
+	case status == http.StatusCreated:
 		// Envoy adds one of its own.
 		location = ""
-	case answer.StatusCode == http.StatusNotFound && rule == "":
+	case status == http.StatusNotFound && rule == "":
 		return "404"
-	case answer.StatusCode == http.StatusServiceUnavailable:
-		body = nil
+	case status == http.StatusServiceUnavailable:
+		body = ""
 	}
-	return fmt.Sprintf("%d %s %s %s", answer.StatusCode, rule, location, body)
+	return fmt.Sprintf("%d %s %s %s", status, rule, location, body)
 }
 
 // serve routes with a real Envoy; the answer is its address.
@@ -143,7 +156,12 @@ func serve(t *testing.T, virtual []*routev3.VirtualHost) string {
 		fmt.Fprintf(w, "%s %s", r.Host, r.RequestURI)
 	}))
 	t.Cleanup(echo.Close)
-	at := netip.MustParseAddrPort(echo.Listener.Addr().String())
+	return serveTo(t, virtual, map[string]netip.AddrPort{"echo": netip.MustParseAddrPort(echo.Listener.Addr().String())})
+}
+
+// serveTo clusters of one server each.
+func serveTo(t *testing.T, virtual []*routev3.VirtualHost, servers map[string]netip.AddrPort) string {
+	t.Helper()
 	port := envoybin.FreePort(t)
 	manager := envoy.HTTPManager(settings(), "test")
 	manager.HttpFilters = append(routing.Filters(), manager.HttpFilters...)
@@ -154,17 +172,21 @@ func serve(t *testing.T, virtual []*routev3.VirtualHost) string {
 		Name: "test", VirtualHosts: virtual, IgnorePortInHostMatching: true, ValidateClusters: wrapperspb.Bool(false),
 		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(routing.MaxBody),
 	}}
+	var clusters []*clusterv3.Cluster
+	for name, at := range servers {
+		clusters = append(clusters, &clusterv3.Cluster{
+			Name: name, ConnectTimeout: envoy.Milliseconds(5000),
+			LoadAssignment: &endpointv3.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{
+				LbEndpoints: []*endpointv3.LbEndpoint{{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: envoy.Address(at.Addr().String(), at.Port())}}}},
+			}}},
+		})
+	}
 	envoybin.Start(t, &bootstrapv3.Bootstrap{StaticResources: &bootstrapv3.Bootstrap_StaticResources{
 		Listeners: []*listenerv3.Listener{{
 			Name: "test", Address: envoy.Address("127.0.0.1", port),
 			FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{envoy.HTTPManagerFilter(manager)}}},
 		}},
-		Clusters: []*clusterv3.Cluster{{
-			Name: "echo", ConnectTimeout: envoy.Milliseconds(5000),
-			LoadAssignment: &endpointv3.ClusterLoadAssignment{ClusterName: "echo", Endpoints: []*endpointv3.LocalityLbEndpoints{{
-				LbEndpoints: []*endpointv3.LbEndpoint{{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: envoy.Address(at.Addr().String(), at.Port())}}}},
-			}}},
-		}},
+		Clusters: clusters,
 	}}, net.JoinHostPort("127.0.0.1", fmt.Sprint(port)))
 	return net.JoinHostPort("127.0.0.1", fmt.Sprint(port))
 }

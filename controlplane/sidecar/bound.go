@@ -116,7 +116,7 @@ func putTogether(s *model.Settings, name string, hosts [][]byte, all, ignorePort
 		return nil, err
 	}
 	end := &routev3.RouteConfiguration{
-		ValidateClusters: wrapperspb.Bool(false), IgnorePortInHostMatching: true,
+		ValidateClusters: wrapperspb.Bool(false), IgnorePortInHostMatching: ignorePort,
 		// Rules may answer with more than Envoy's 4 KiB.
 		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(routing.MaxBody),
 	}

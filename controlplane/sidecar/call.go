@@ -25,6 +25,8 @@ type Call struct {
 	// Namespace and Labels of the caller.
 	Namespace string
 	Labels    model.Labels
+	// Lookup: some of it goes to the host that a request names (resolution ByHost).
+	Lookup bool
 	// Cluster of a destination of the routings, when called on a port.
 	Cluster func(d model.Destination, called uint16) (routing.Cluster, bool)
 }

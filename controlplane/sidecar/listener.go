@@ -189,12 +189,12 @@ func (c Call) addressListener(port int, address netip.Addr, routed []*listenerv3
 	l := listener(envoy.AddressListener(address, p.Number), address.String(), p.Number, false)
 	route := envoy.ServiceRoute(p.Number, svc.Hostname)
 	if p.Protocol.IsHTTP() {
-		l.FilterChains = []*listenerv3.FilterChain{httpChain(s, l.Name, route, nil, svc.Resolution == model.ByHost)}
+		l.FilterChains = []*listenerv3.FilterChain{httpChain(s, l.Name, route, nil, c.Lookup)}
 		l.FilterChains[0].FilterChainMatch = nil
 		return envoy.NewResource(l.Name, l)
 	}
 	if p.Protocol == model.Auto {
-		l.FilterChains = []*listenerv3.FilterChain{httpChain(s, l.Name, route, envoy.OfferHTTP(), svc.Resolution == model.ByHost)}
+		l.FilterChains = []*listenerv3.FilterChain{httpChain(s, l.Name, route, envoy.OfferHTTP(), c.Lookup)}
 	}
 	for _, r := range routed {
 		if p.Protocol == model.Auto && r.GetFilterChainMatch() == nil {

@@ -34,8 +34,9 @@ func (s *Snapshot) boundOf(c, earlier *class) {
 			continue
 		}
 		taken[sidecar.BoundName(e)] = true
-		p, hosts := s.takenBy(c, e)
+		p, hosts, lookup := s.takenBy(c, e)
 		shared, problems := sharedPort(p)
+		shared.Lookup = lookup
 		shared.HTTP = len(hosts) > 0 || e.Protocol.IsHTTP()
 		c.scopeProblems = append(c.scopeProblems, problems...)
 		l, err := sidecar.BoundListener(c.settings, e, shared)
@@ -57,9 +58,8 @@ func (s *Snapshot) boundOf(c, earlier *class) {
 
 // takenBy an egress listener: the ports of the services that it names which
 // have its number, or all of them where requests name the port.
-func (s *Snapshot) takenBy(c *class, e *model.Egress) (port, [][]byte) {
-	p := port{number: e.Port}
-	var hosts [][]byte
+func (s *Snapshot) takenBy(c *class, e *model.Egress) (p port, hosts [][]byte, lookup bool) {
+	p.number = e.Port
 	for _, entry := range c.entries {
 		svc := entry.in.svc
 		if svc.Kind == model.ExternalName && !entry.in.external || !scope.Names(e.Hosts, svc, c.caller.Namespace) {
@@ -73,7 +73,7 @@ func (s *Snapshot) takenBy(c *class, e *model.Egress) (port, [][]byte) {
 			case !e.AnyPort && q.Number != e.Port:
 			case asHTTP && (e.AnyPort || e.Protocol == model.Auto || e.Protocol.IsHTTP()):
 				if b := s.boundHosts(c, e, call, entry.in, i, first); b != nil {
-					hosts, first = append(hosts, b), false
+					hosts, first, lookup = append(hosts, b), false, lookup || call.Lookup
 				}
 			case !asHTTP && !e.AnyPort && !e.Protocol.IsHTTP():
 				of, rest := call.ByServerName(i)
@@ -82,7 +82,7 @@ func (s *Snapshot) takenBy(c *class, e *model.Egress) (port, [][]byte) {
 		}
 	}
 	slices.SortStableFunc(p.chains, func(a, b *chains) int { return a.origin.Older(b.origin) })
-	return p, hosts
+	return p, hosts, lookup
 }
 
 // boundHosts of a service's port behind an egress listener; nil for none. What

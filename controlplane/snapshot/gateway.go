@@ -8,6 +8,7 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/policy"
 	"github.com/isthmesh/isthmesh/controlplane/sidecar"
 	"github.com/isthmesh/isthmesh/gateways/eastwest"
 )
@@ -66,7 +67,7 @@ func (s *Snapshot) gatewayLayers(prev *Snapshot) {
 		endpoints: s.layer(layer{}, before.endpoints, endpoints),
 	}
 	if before.listeners.layer == nil || !slices.Equal(names, before.names) {
-		r, err := eastwest.Listener(settings, names)
+		r, err := eastwest.Listener(settings, names, policy.None)
 		s.reportShared(err)
 		s.gateway.listeners = s.layer(layer{}, before.listeners, []*envoy.Resource{r})
 	}
@@ -96,4 +97,27 @@ func (g gateway) view() *envoy.View {
 		envoy.EndpointType: {Shared: g.endpoints.layer},
 		envoy.ListenerType: {Shared: g.listeners.layer},
 	}}
+}
+
+// eastWest is what one east-west gateway sees. They all see the same, unless a
+// policy selects some of them.
+func (s *Snapshot) eastWest(p *model.Proxy) *envoy.View {
+	v := s.gateway.view()
+	guarded := policy.Guarded{Namespace: p.Namespace, Labels: p.Labels}
+	if p.Workload != nil {
+		guarded = guardedBy(p.Workload)
+	}
+	chosen := policy.Choose(s.mesh, guarded, nil)
+	if chosen.Empty() {
+		return v
+	}
+	r, err := eastwest.Listener(s.mesh.Settings, s.gateway.names, chosen)
+	if err != nil {
+		// Rather no listener than one without its policies.
+		v.Types[envoy.ListenerType] = envoy.Layers{}
+		return v
+	}
+	l, _ := envoy.NewLayer([]*envoy.Resource{r})
+	v.Types[envoy.ListenerType] = envoy.Layers{Own: l}
+	return v
 }

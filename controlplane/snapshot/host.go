@@ -120,7 +120,7 @@ func (s *Snapshot) host(c *class, in hostInputs) *host {
 				out.problems = append(out.problems, in.routings[0].Problem("", "NotTranslated", err.Error()))
 				continue
 			}
-			parts[ns] = &part{encoded: b, all: in.host == "*"}
+			parts[ns] = &part{encoded: b, all: in.host == "*", lookup: in.lookup()}
 		}
 		out.parts[p.Number] = parts
 	}

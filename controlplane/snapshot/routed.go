@@ -36,6 +36,11 @@ func (a routed) equal(b routed) bool {
 	return a.namespace == b.namespace && a.labels == b.labels && slices.Equal(a.routings, b.routings) && slices.Equal(a.targets, b.targets)
 }
 
+// lookup is true when some of it goes to the host that a request names.
+func (a routed) lookup() bool {
+	return slices.ContainsFunc(a.targets, func(t target) bool { return t.svc != nil && t.svc.Resolution == model.ByHost })
+}
+
 // routed by routings, for a class.
 func (s *Snapshot) routed(c *class, routings []*model.Routing) routed {
 	out := routed{routings: routings}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/destination"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
-	"github.com/isthmesh/isthmesh/controlplane/ingest/credential"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/sidecar"
 )
@@ -95,10 +94,10 @@ func (s *Snapshot) keysOf(c *class, p *model.DestinationPolicy, r model.Credenti
 	if r.Namespace != c.caller.Namespace && !r.Granted {
 		return missing("Secret %s/%s is in another namespace than the proxies that would use it, which are in %q; move it there", r.Namespace, r.Name, c.caller.Namespace)
 	}
-	own := credential.Find(s.mesh.Credentials, r)
+	own := model.FindCredential(s.mesh.Credentials, r)
 	companion := r
-	companion.Name += credential.Companion
-	ca := credential.Find(s.mesh.Credentials, companion)
+	companion.Name += model.CompanionCA
+	ca := model.FindCredential(s.mesh.Credentials, companion)
 	if ca == nil || len(ca.CA) == 0 {
 		ca = own
 	}

@@ -252,7 +252,7 @@ func (s *Snapshot) call(c *class, in serviceInputs) sidecar.Call {
 	return sidecar.Call{
 		Settings: s.mesh.Settings, Service: in.svc, Policy: in.policy, Routings: in.routings,
 		Holder:    in.holder,
-		Namespace: in.namespace, Labels: in.labels, Cluster: s.clusterOf(c),
+		Namespace: in.namespace, Labels: in.labels, Cluster: s.clusterOf(c), Lookup: in.svc.Resolution == model.ByHost || in.lookup(),
 	}
 }
 
@@ -277,7 +277,7 @@ func (s *Snapshot) hosts(call sidecar.Call, in serviceInputs, port int, routes r
 		if err != nil {
 			return nil, err
 		}
-		out[ns] = &part{encoded: b, all: in.svc.Hostname == "*", lookup: in.svc.Resolution == model.ByHost}
+		out[ns] = &part{encoded: b, all: in.svc.Hostname == "*", lookup: call.Lookup}
 	}
 	return out, nil
 }

@@ -120,17 +120,17 @@ func (s *Snapshot) Workload(namespace, name string) *model.Workload {
 // Problems are what could not be translated, for everybody, for gateways and for
 // the classes that proxies have asked for so far; each once.
 func (s *Snapshot) Problems() []model.Problem {
+	for _, w := range s.gatewayPods {
+		s.northSouth(&model.Proxy{
+			Type: model.Router, Name: w.Name, Namespace: w.Namespace, Labels: w.Labels, Addresses: w.Addresses, Workload: w,
+		})
+	}
 	out := slices.Concat(s.scope.Problems(), s.common.names.problems(s.common.services), s.problems, s.common.problems())
 	for _, c := range s.classes.made() {
 		if c.names != s.common.names {
 			out = append(out, c.names.problems(c.services)...)
 		}
 		out = append(out, c.problems()...)
-	}
-	for _, w := range s.gatewayPods {
-		s.northSouth(&model.Proxy{
-			Type: model.Router, Name: w.Name, Namespace: w.Namespace, Labels: w.Labels, Addresses: w.Addresses, Workload: w,
-		})
 	}
 	for _, f := range s.fronts.made() {
 		out = append(out, f.out.Problems...)
@@ -172,7 +172,7 @@ func (s *Snapshot) View(p *model.Proxy) *envoy.View { return s.patch(p, s.unpatc
 func (s *Snapshot) unpatched(p *model.Proxy) *envoy.View {
 	switch {
 	case p.EastWest():
-		return s.gateway.view()
+		return s.eastWest(p)
 	case p.Type == model.Sidecar:
 		return s.sidecar(p)
 	case p.Type == model.Router:

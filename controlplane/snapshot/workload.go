@@ -3,6 +3,7 @@
 package snapshot
 
 import (
+	"maps"
 	"sync"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
@@ -15,6 +16,8 @@ import (
 type workloads struct {
 	mu sync.Mutex
 	of map[workloadKey]*workload
+	// chosen policies, one of each content.
+	chosen policy.Shelf
 	// strangers that asked of this mesh; one that asks no more is forgotten.
 	strangers map[workloadKey]bool
 }
@@ -48,7 +51,7 @@ func (w *workloads) next(mesh *model.Mesh) *workloads {
 		default:
 			continue
 		}
-		chosen := policy.Choose(mesh, guarded, old.chosen)
+		chosen := out.chosen.Put(policy.Choose(mesh, guarded, old.chosen))
 		if now == old.in && chosen == old.chosen {
 			out.of[k] = old
 			continue
@@ -82,8 +85,8 @@ func (w *workloads) inbound(mesh *model.Mesh, p *model.Proxy) inbound {
 		w.strangers[k] = true
 	}
 	e := w.of[k]
-	if e == nil || e.in != in {
-		fresh := &workload{in: in, guarded: guarded, chosen: policy.Choose(mesh, guarded, nil)}
+	if e == nil || e.in != in || in == sidecar.Stranger && !maps.Equal(e.guarded.Labels, guarded.Labels) {
+		fresh := &workload{in: in, guarded: guarded, chosen: w.chosen.Put(policy.Choose(mesh, guarded, nil))}
 		if e != nil {
 			fresh.own.earlier = e.own.peek()
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -147,6 +148,47 @@ func TestNullItems(t *testing.T) {
 			v := Object("networking.istio.io", kind, []byte(`{"metadata":{"name":"x","namespace":"shop"},"spec":`+spec+`}`), settings)
 			if len(v.Refused) == 0 {
 				t.Errorf("it is not refused: %v", v.Warnings)
+			}
+		})
+	}
+}
+
+// TestManyItems has objects of the size that the API server takes, of as many
+// items as fit: what is compared with each other must not take the square of it.
+func TestManyItems(t *testing.T) {
+	list := func(n int, item string) string {
+		var b strings.Builder
+		for i := range n {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString(strings.ReplaceAll(item, "#", strconv.Itoa(i)))
+		}
+		return b.String()
+	}
+	route := `"route":[{"destination":{"host":"a"}}]`
+	for name, c := range map[string]struct{ kind, spec string }{
+		"Hosts":       {"VirtualService", `{"hosts":[` + list(60_000, `"h#.example"`) + `],"http":[{` + route + `}]}`},
+		"ServerNames": {"VirtualService", `{"hosts":[` + list(30_000, `"h#.example"`) + `],"tls":[{"match":[{"sniHosts":[` + list(30_000, `"h#.example"`) + `]}],` + route + `}]}`},
+		"Matches":     {"VirtualService", `{"hosts":["a"],"http":[` + list(100, `{"match":[`+list(100, `{"port":1#}`)+`],`+route+`}`) + `,{"match":[` + list(30_000, `{"port":1#}`) + `],` + route + `}]}`},
+		"Rules":       {"VirtualService", `{"hosts":["a"],"http":[` + list(15_000, `{"match":[{"port":#}],`+route+`}`) + `]}`},
+		"Gateways":    {"VirtualService", `{"hosts":["a.b"],"gateways":[` + list(40_000, `"g#"`) + `],"http":[{"match":[{"gateways":[` + list(40_000, `"g#"`) + `]}],` + route + `}]}`},
+		"Subsets":     {"DestinationRule", `{"host":"a","subsets":[` + list(50_000, `{"name":"s#"}`) + `]}`},
+		"Ports":       {"DestinationRule", `{"host":"a","trafficPolicy":{"portLevelSettings":[` + list(40_000, `{"port":{"number":#}}`) + `]}}`},
+		"Distribute":  {"DestinationRule", `{"host":"a","trafficPolicy":{"loadBalancer":{"localityLbSetting":{"distribute":[{"from":"a","to":{` + list(60_000, `"r#":1`) + `}}]}}}}`},
+		"Failover":    {"DestinationRule", `{"host":"a","trafficPolicy":{"loadBalancer":{"localityLbSetting":{"failover":[` + list(30_000, `{"from":"a#","to":"b"}`) + `]}}}}`},
+		"Servers":     {"Gateway", `{"servers":[` + list(12_000, `{"port":{"number":80,"name":"p#","protocol":"TCP"},"hosts":["*"]}`) + `]}`},
+		"Egress":      {"Sidecar", `{"egress":[` + list(15_000, `{"port":{"number":#,"protocol":"TCP"},"hosts":["*/*"]}`) + `]}`},
+		"Patches":     {"EnvoyFilter", `{"configPatches":[` + list(15_000, `{"applyTo":"CLUSTER","patch":{"operation":"REMOVE"}}`) + `]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			v := Object("networking.istio.io", c.kind, []byte(`{"metadata":{"name":"x","namespace":"shop"},"spec":`+c.spec+`}`), settings)
+			if took := time.Since(start); took > 12*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			if len(v.Problems) > 50 {
+				t.Errorf("%d problems", len(v.Problems))
 			}
 		})
 	}

@@ -47,6 +47,7 @@ func describe(n *node, identity spiffeid.ID, w *model.Workload) *model.Proxy {
 		Labels:     n.metadata.labels,
 		Workload:   w,
 		DNSCapture: n.metadata.dnsCapture,
+		Version:    n.metadata.version,
 	}
 	if w == nil {
 		return p

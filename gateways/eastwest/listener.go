@@ -3,6 +3,7 @@
 package eastwest
 
 import (
+	"slices"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/policy"
 )
 
 const (
@@ -25,8 +27,9 @@ const (
 // passes on, which is the name of the cluster that it goes to. What else comes
 // is closed: other names, no name, no TLS. Envoy changes the chains in place:
 // connections of a chain that stays live on, those of one that goes are closed
-// when they have been drained.
-func Listener(s *model.Settings, names []string) (*envoy.Resource, error) {
+// when they have been drained. Policies see a connection as it is here: its
+// addresses and its server name, and no identity, because TLS is not ended here.
+func Listener(s *model.Settings, names []string, policies *policy.Chosen) (*envoy.Resource, error) {
 	l := &listenerv3.Listener{
 		Name:             envoy.PortListener(envoy.EastWestPort),
 		Address:          envoy.Address("0.0.0.0", envoy.EastWestPort),
@@ -36,8 +39,9 @@ func Listener(s *model.Settings, names []string) (*envoy.Resource, error) {
 		// A client that says nothing is closed.
 		ListenerFiltersTimeout: durationpb.New(envoy.SniffTimeout),
 	}
+	guards := policy.TCP(s, policies)
 	for _, name := range names {
-		l.FilterChains = append(l.FilterChains, passthrough(s, name))
+		l.FilterChains = append(l.FilterChains, passthrough(s, name, guards))
 	}
 	if len(names) == 0 {
 		// Envoy takes no listener without a chain.
@@ -47,14 +51,14 @@ func Listener(s *model.Settings, names []string) (*envoy.Resource, error) {
 }
 
 // passthrough has no transport socket: TLS is not ended here.
-func passthrough(s *model.Settings, name string) *listenerv3.FilterChain {
+func passthrough(s *model.Settings, name string, guards []*listenerv3.Filter) *listenerv3.FilterChain {
 	proxy := envoy.TCPProxy(s, name)
 	proxy.IdleTimeout = durationpb.New(idle)
 	proxy.MaxConnectAttempts = wrapperspb.UInt32(attempts)
 	return &listenerv3.FilterChain{
 		Name:             name,
 		FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: "tls", ServerNames: []string{name}},
-		Filters:          []*listenerv3.Filter{envoy.TCPProxyFilter(proxy)},
+		Filters:          append(slices.Clone(guards), envoy.TCPProxyFilter(proxy)),
 	}
 }
 

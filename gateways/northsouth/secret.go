@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
-	"github.com/isthmesh/isthmesh/controlplane/ingest/credential"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -36,7 +35,7 @@ func (t *translation) credential(a attached, r model.CredentialRef) (*model.Cred
 		return nil, fmt.Errorf("%s %s/%s is in another namespace than the gateway's pods, which are in %q; move it there, or allow it by a ReferenceGrant if this is a Gateway of the Gateway API",
 			kind, r.Namespace, r.Name, t.Proxy.Namespace)
 	}
-	c := credential.Find(t.Mesh.Credentials, r)
+	c := model.FindCredential(t.Mesh.Credentials, r)
 	switch {
 	case c == nil:
 		return nil, fmt.Errorf("%s %s/%s is not there, or can't be read by the control plane; create it", kind, r.Namespace, r.Name)
@@ -124,7 +123,7 @@ func (t *translation) authorities(a attached) (string, error) {
 // ownAuthorities are the CA in the Secret's companion, else in the Secret itself.
 func (t *translation) ownAuthorities(a attached, r model.CredentialRef) (string, error) {
 	companion := r
-	companion.Name += credential.Companion
+	companion.Name += model.CompanionCA
 	c, err := t.credential(a, companion)
 	if err != nil || len(c.CA) == 0 {
 		if c, err = t.credential(a, r); err != nil {
@@ -133,7 +132,7 @@ func (t *translation) ownAuthorities(a attached, r model.CredentialRef) (string,
 	}
 	if len(c.CA) == 0 {
 		return "", fmt.Errorf("Secret %s/%s has no ca.crt, nor is there a Secret %s%s; put the CA that verifies clients into one of them",
-			c.Namespace, c.Name, c.Name, credential.Companion)
+			c.Namespace, c.Name, c.Name, model.CompanionCA)
 	}
 	name := envoy.CredentialSecret(model.CredentialRef{Namespace: c.Namespace, Name: r.Name, CAOnly: true})
 	made, err := envoy.CASecret(name, c.CA, c.CRL)

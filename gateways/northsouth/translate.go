@@ -41,6 +41,7 @@ func Translate(in Input) *Output {
 	for _, b := range t.binds() {
 		t.listen(b)
 	}
+	t.authorizers()
 	for _, q := range t.quicOrder {
 		t.add(&t.out.Listeners, q.first, q.listener.GetName(), q.listener)
 	}
@@ -49,6 +50,24 @@ func Translate(in Input) *Output {
 	}
 	t.out.Clusters = slices.Sorted(maps.Keys(t.clusters))
 	return t.out
+}
+
+// authorizers are the clusters of the external authorizers that policies ask.
+func (t *translation) authorizers() {
+	if t.Policies == nil {
+		return
+	}
+	for _, a := range t.Policies.Authorizations {
+		if a.Action != model.Custom {
+			continue
+		}
+		for i := range t.Mesh.Settings.Providers {
+			p := &t.Mesh.Settings.Providers[i]
+			if p.Name == a.Provider {
+				t.clusters[envoy.Outbound(p.Port, p.Host)] = true
+			}
+		}
+	}
 }
 
 // report a Problem, once. Those of proxies that nobody knows are told when

@@ -24,7 +24,14 @@ const entered = `
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: istio, namespace: istio-system}
-data: {mesh: "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"}
+data:
+  mesh: |
+    outboundTrafficPolicy: {mode: REGISTRY_ONLY}
+    accessLogFile: /dev/null
+    accessLogEncoding: JSON
+    accessLogFormat: '{"code": "%RESPONSE_CODE%", "of": {"host": "%REQ(:AUTHORITY)%"}}'
+    meshMTLS: {minProtocolVersion: TLSV1_3}
+    dnsRefreshRate: 5s
 ---
 apiVersion: v1
 kind: Pod
@@ -122,6 +129,15 @@ spec:
 ---
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
+metadata: {name: allocated, namespace: shop}
+spec:
+  hosts: [allocated.example.com]
+  ports: [{number: 71, name: tcp, protocol: TCP, targetPort: 7070}]
+  resolution: STATIC
+  endpoints: [{address: 10.244.0.40}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
 metadata: {name: socket, namespace: shop}
 spec:
   hosts: [socket.example.com]
@@ -175,6 +191,10 @@ func TestServiceEntries(t *testing.T) {
 		})
 	}
 	t.Run("TCP", func(t *testing.T) { converse(t, caller, "192.0.2.10:70", "plain") })
+	t.Run("TCPToAllocatedAddress", func(t *testing.T) {
+		allocated, _ := m.Service("allocated.example.com")
+		converse(t, caller, allocated.Service.Addresses[0].String()+":71", "plain")
+	})
 	t.Run("TCPInRange", func(t *testing.T) { converse(t, caller, "10.244.0.20:7070", "reviews-1") })
 	t.Run("OutsideOfRange", func(t *testing.T) {
 		conn, err := caller.Dial("10.244.0.40:7070")

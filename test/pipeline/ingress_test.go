@@ -29,6 +29,8 @@ service shop/web vip=10.96.1.7 port=80/HTTP id=shop/web
 endpoint shop/web:80 10.244.2.1:8080 plain
 service shop/raw vip=10.96.1.8 port=443/TLS id=shop/raw
 endpoint shop/raw:443 10.244.2.1:9443 plain
+service shop/secure vip=10.96.1.9 port=80/HTTP
+endpoint shop/secure:80 10.244.2.1:9443 plain
 workload edge/gateway-1 10.244.2.9 sa=gateway in=8080/HTTP
 `
 
@@ -290,7 +292,11 @@ func TestIngress(t *testing.T) {
 
 // serveTLS answers on port 9443 of a pod.
 func serveTLS(p *rig.Pod, pair tls.Certificate) {
-	l := tls.NewListener(p.Listen("0.0.0.0:9443"), &tls.Config{Certificates: []tls.Certificate{pair}}) //nolint:gosec // as it comes
+	serveTLSAs(p, &tls.Config{Certificates: []tls.Certificate{pair}}) //nolint:gosec // as it comes
+}
+
+func serveTLSAs(p *rig.Pod, config *tls.Config) {
+	l := tls.NewListener(p.Listen("0.0.0.0:9443"), config)
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "raw")
 	})}

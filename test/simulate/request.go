@@ -89,7 +89,10 @@ func (out *Request) forward(r *routev3.Route, c Call) {
 			Changes: changes(w.GetRequestHeadersToRemove(), w.GetRequestHeadersToAdd(), w.GetResponseHeadersToRemove(), w.GetResponseHeadersToAdd()),
 		})
 	}
-	out.Timeout = action.GetTimeout().AsDuration()
+	if action.GetMaxStreamDuration() == nil {
+		// Envoy looks at one of them.
+		out.Timeout = action.GetTimeout().AsDuration()
+	}
 	// Routes that no rule made are said nothing of.
 	if action.GetRetryPolicy() != nil || r.GetMetadata() != nil {
 		out.retries(action.GetRetryPolicy())
@@ -103,7 +106,7 @@ func (out *Request) forward(r *routev3.Route, c Call) {
 }
 
 // usual are the retries of a mesh that says nothing.
-const usual = "2 on connect-failure,refused-stream,unavailable,cancelled,retriable-headers other hosts"
+const usual = "5 on connect-failure,refused-stream,unavailable,cancelled,retriable-headers other hosts"
 
 func (out *Request) retries(p *routev3.RetryPolicy) {
 	out.PerTry = p.GetPerTryTimeout().AsDuration()

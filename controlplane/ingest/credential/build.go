@@ -3,7 +3,6 @@
 package credential
 
 import (
-	"cmp"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -48,7 +47,7 @@ func Build(secrets []*corev1.Secret, configMaps []*corev1.ConfigMap, prev *Outpu
 		next.configMaps[o] = c
 		next.Credentials = append(next.Credentials, c)
 	}
-	slices.SortFunc(next.Credentials, func(a, b *model.Credential) int { return Compare(a.CredentialRef, b.CredentialRef) })
+	slices.SortFunc(next.Credentials, func(a, b *model.Credential) int { return a.Compare(b.CredentialRef) })
 	next.Credentials = slices.CompactFunc(next.Credentials, func(a, b *model.Credential) bool { return a.CredentialRef == b.CredentialRef })
 	if slices.Equal(prev.Credentials, next.Credentials) {
 		next.Credentials = prev.Credentials
@@ -58,11 +57,8 @@ func Build(secrets []*corev1.Secret, configMaps []*corev1.ConfigMap, prev *Outpu
 
 // share returns the earlier credential of this name when it says the same.
 func (o *Output) share(c *model.Credential) *model.Credential {
-	i, ok := slices.BinarySearchFunc(o.Credentials, c.CredentialRef, func(c *model.Credential, r model.CredentialRef) int {
-		return Compare(c.CredentialRef, r)
-	})
-	if ok && equal(o.Credentials[i], c) {
-		return o.Credentials[i]
+	if old := model.FindCredential(o.Credentials, c.CredentialRef); old != nil && equal(old, c) {
+		return old
 	}
 	return c
 }
@@ -70,28 +66,4 @@ func (o *Output) share(c *model.Credential) *model.Credential {
 func equal(a, b *model.Credential) bool {
 	return a.Invalid == b.Invalid && slices.Equal(a.Certificate, b.Certificate) && slices.Equal(a.CA, b.CA) &&
 		slices.Equal(a.CRL, b.CRL) && slices.Equal(a.OCSPStaple, b.OCSPStaple) && slices.Equal(a.Key.Reveal(), b.Key.Reveal())
-}
-
-// Compare orders references by namespace, name and kind.
-func Compare(a, b model.CredentialRef) int {
-	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), compareKind(a.ConfigMap, b.ConfigMap))
-}
-
-func compareKind(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
-}
-
-// Find a credential among those of a mesh; nil when it is not there.
-func Find(all []*model.Credential, r model.CredentialRef) *model.Credential {
-	i, ok := slices.BinarySearchFunc(all, r, func(c *model.Credential, r model.CredentialRef) int { return Compare(c.CredentialRef, r) })
-	if !ok {
-		return nil
-	}
-	return all[i]
 }

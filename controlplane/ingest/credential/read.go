@@ -38,9 +38,6 @@ func InConfigMap(o *corev1.ConfigMap) bool {
 	return slices.ContainsFunc(Keys, func(k string) bool { return o.Data[k] != "" || len(o.BinaryData[k]) > 0 })
 }
 
-// Companion is the suffix of the Secret with the CA that belongs to another Secret.
-const Companion = "-cacert"
-
 // FromSecret reads a Secret of type kubernetes.io/tls, or a generic one with
 // the keys that Istio documents for credentialName. It never fails: a credential
 // that can't be used says why.

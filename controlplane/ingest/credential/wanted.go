@@ -31,7 +31,7 @@ func Wanted(mesh *model.Mesh) []model.CredentialRef {
 	for _, p := range mesh.Policies {
 		w.policy(p)
 	}
-	return slices.SortedFunc(maps.Keys(w.of), Compare)
+	return slices.SortedFunc(maps.Keys(w.of), model.CredentialRef.Compare)
 }
 
 type wanted struct {
@@ -60,7 +60,7 @@ func (w *wanted) add(r model.CredentialRef, namespaces []string) {
 func (w *wanted) withCompanion(r model.CredentialRef, namespaces []string) {
 	w.add(r, namespaces)
 	if !r.ConfigMap {
-		r.Name += Companion
+		r.Name += model.CompanionCA
 		w.add(r, namespaces)
 	}
 }

@@ -40,7 +40,7 @@ func (p *parents) backendTLS() (policies []*model.DestinationPolicy, statuses []
 			}
 			if !f.none() {
 				v.accept.first(f)
-				p.problem(objectOf(kindTLSPolicy, o), fmt.Sprintf("spec.targetRefs[%d]", i), problemReason(f), f.message)
+				p.problem(objectOf(kindTLSPolicy, o), fmt.Sprintf("spec.targetRefs[%d]", i), f.reason, f.message)
 				continue
 			}
 			taken[t] = o
@@ -57,13 +57,6 @@ func (p *parents) backendTLS() (policies []*model.DestinationPolicy, statuses []
 		policies = append(policies, made[n])
 	}
 	return policies, statuses
-}
-
-func problemReason(f fault) string {
-	if f.reason == string(gateway.PolicyReasonConflicted) {
-		return conflict
-	}
-	return invalid
 }
 
 // tlsValidation is what one policy asks of a server.

@@ -34,7 +34,7 @@ func build(in *Input) *Output {
 	var gateways []*gatewayState
 	for _, o := range in.Gateways {
 		ours, known := accepted[string(o.Spec.GatewayClassName)]
-		if !known {
+		if !known || !x.inRevision(o) {
 			continue
 		}
 		g := x.newGateway(o)
@@ -68,7 +68,8 @@ func build(in *Input) *Output {
 		out.Statuses.ListenerSets = append(out.Statuses.ListenerSets, s.status())
 	}
 	out.Routings = p.routings
-	out.Problems, out.References = x.problems, sortedReferences(x.references)
+	out.References = sortedReferences(x.references)
+	out.Problems = append(x.problems, out.Statuses.problems()...)
 	out.sort()
 	return out
 }

@@ -232,6 +232,26 @@ func (g *gatewayState) model(x *index) *model.Gateway {
 	return m
 }
 
+// labelRevision names the control plane that an object, or all of a namespace, is for.
+const labelRevision = "istio.io/rev"
+
+// inRevision is true for a Gateway that this control plane serves: by its own
+// label, else its namespace's, else the default revision.
+func (x *index) inRevision(g *gateway.Gateway) bool {
+	wanted := g.Labels[labelRevision]
+	if wanted == "" {
+		wanted = x.namespaces[g.Namespace][labelRevision]
+	}
+	return plainRevision(wanted) == plainRevision(x.in.Settings.Revision)
+}
+
+func plainRevision(r string) string {
+	if r == "default" {
+		return ""
+	}
+	return r
+}
+
 // serviceTypeAnnotation is Istio's, for the type of a gateway's Service.
 const serviceTypeAnnotation = "networking.istio.io/service-type"
 

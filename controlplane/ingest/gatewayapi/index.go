@@ -145,7 +145,6 @@ func (x *index) problem(o Object, field, reason, message string) {
 const (
 	notSupported = "NotSupported"
 	invalid      = "Invalid"
-	conflict     = "Conflict"
 )
 
 // deref returns what a pointer points at, or what stands for nil.

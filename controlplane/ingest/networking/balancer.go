@@ -17,6 +17,8 @@ import (
 const (
 	maxRing  = 8 << 20
 	maxTable = 5_000_011
+	// maxRegions that fail over.
+	maxRegions = 1000
 )
 
 func (r *reader) balancer(field string, b *api.LoadBalancerSettings) *model.Balancer {
@@ -185,6 +187,10 @@ func (r *reader) locality(field string, b *api.LoadBalancerSettings) *model.Loca
 			out.Distribute = append(out.Distribute, made)
 		}
 	}
+	if len(l.GetFailover()) > maxRegions {
+		r.refuse(field+".failover", "there are %d entries; %d are the most", len(l.GetFailover()), maxRegions)
+		return nil
+	}
 	for i, f := range l.GetFailover() {
 		r.failover(at(field+".failover", i), f, out)
 	}
@@ -220,6 +226,10 @@ func (r *reader) failover(field string, f *api.LocalityLoadBalancerSetting_Failo
 func (r *reader) distribute(field string, d *api.LocalityLoadBalancerSetting_Distribute) (model.Distribute, bool) {
 	out := model.Distribute{From: d.GetFrom()}
 	ok := r.localityPattern(field+".from", d.GetFrom())
+	if len(d.GetTo()) > 100 {
+		r.refuse(field+".to", "there are %d localities, and per cent for 100 at most; name fewer", len(d.GetTo()))
+		return out, false
+	}
 	total := uint64(0)
 	for _, to := range sortedKeys(d.GetTo()) {
 		weight := d.GetTo()[to]

@@ -28,11 +28,19 @@ func (r *reader) delegateRef(field string, d *api.Delegate) *delegateRef {
 	return out
 }
 
+// maxRules may come out of a root and its delegates: each of many rules of the
+// one may name another with many.
+const (
+	maxRules   = 10_000
+	maxMatches = 20_000
+)
+
 // complete puts the rules of delegates in the places of the rules that name
 // them. It returns a new routing, and the Problems of the root and its delegates.
 func complete(root *virtualService, find func(delegateRef) *virtualService) (*model.Routing, []model.Problem) {
 	routing := *root.routing
 	var problems []model.Problem
+	budget := maxMatches
 	for _, v := range root.rules {
 		if v.delegate == nil {
 			routing.HTTP = append(routing.HTTP, v.rule)
@@ -53,15 +61,20 @@ func complete(root *virtualService, find func(delegateRef) *virtualService) (*mo
 			problems = append(problems, routing.Problem(field, notFound, fmt.Sprintf(why, v.delegate)))
 			continue
 		}
-		rules, told := include(v, d)
+		if len(routing.HTTP)+len(d.rules) > maxRules {
+			problems = append(problems, routing.Problem(field, invalid, fmt.Sprintf("with this delegate there are more than %d rules; the rule is left out, use fewer", maxRules)))
+			continue
+		}
+		rules, told := include(v, d, &budget)
 		routing.HTTP = append(routing.HTTP, rules...)
 		problems = append(problems, told...)
 	}
 	return &routing, problems
 }
 
-// include makes the rules that a root's rule and a delegate give together.
-func include(root virtualRule, d *virtualService) ([]model.HTTPRule, []model.Problem) {
+// include makes the rules that a root's rule and a delegate give together, as
+// long as the budget of matches lasts.
+func include(root virtualRule, d *virtualService, budget *int) ([]model.HTTPRule, []model.Problem) {
 	var out []model.HTTPRule
 	var problems []model.Problem
 	for _, v := range d.rules {
@@ -69,6 +82,11 @@ func include(root virtualRule, d *virtualService) ([]model.HTTPRule, []model.Pro
 		if v.delegate != nil {
 			problems = append(problems, d.routing.Problem(field+".delegate", notSupported,
 				"a delegate can't delegate further, the rule is left out; write its routes here"))
+			continue
+		}
+		if len(root.rule.Matches)*len(v.rule.Matches) > *budget {
+			problems = append(problems, d.routing.Problem(field+".match", invalid, fmt.Sprintf(
+				"with the root's matches there are more than %d; the rule is left out there, use fewer", maxMatches)))
 			continue
 		}
 		matches, told := both(root.rule.Matches, v.rule.Matches)
@@ -81,6 +99,7 @@ func include(root virtualRule, d *virtualService) ([]model.HTTPRule, []model.Pro
 		if len(matches) == 0 && len(root.rule.Matches)+len(v.rule.Matches) > 0 {
 			continue
 		}
+		*budget -= len(matches)
 		out = append(out, inherit(root.rule, v.rule, matches))
 	}
 	return out, problems
@@ -123,8 +142,12 @@ func joinOps(root, own model.HeaderOps) model.HeaderOps {
 
 func joinHeaders(root, own []model.Header) []model.Header {
 	out := slices.Clone(own)
+	there := map[string]bool{}
+	for _, h := range own {
+		there[strings.ToLower(h.Name)] = true
+	}
 	for _, h := range root {
-		if !slices.ContainsFunc(own, func(o model.Header) bool { return strings.EqualFold(o.Name, h.Name) }) {
+		if !there[strings.ToLower(h.Name)] {
 			out = append(out, h)
 		}
 	}
@@ -133,9 +156,11 @@ func joinHeaders(root, own []model.Header) []model.Header {
 }
 
 func join(root, own []string) []string {
-	out := slices.Clone(root)
-	for _, s := range own {
-		if !slices.Contains(out, s) {
+	var out []string
+	there := map[string]bool{}
+	for _, s := range slices.Concat(root, own) {
+		if !there[s] {
+			there[s] = true
 			out = append(out, s)
 		}
 	}

@@ -31,8 +31,9 @@ func readDestinationRule(o *networking.DestinationRule, settings *model.Settings
 			r.tell("spec.workloadSelector", noEffect, "it selects every workload; add labels, or remove it")
 		}
 	}
+	names := map[string]bool{}
 	for i, s := range spec.GetSubsets() {
-		r.addSubset(at("spec.subsets", i), s, out)
+		r.addSubset(at("spec.subsets", i), s, out, names)
 	}
 	slices.SortFunc(out.Subsets, func(a, b model.Subset) int { return strings.Compare(a.Name, b.Name) })
 	if !usable {
@@ -41,7 +42,7 @@ func readDestinationRule(o *networking.DestinationRule, settings *model.Settings
 	return out, r.problems
 }
 
-func (r *reader) addSubset(field string, s *api.Subset, p *model.DestinationPolicy) {
+func (r *reader) addSubset(field string, s *api.Subset, p *model.DestinationPolicy, names map[string]bool) {
 	if s == nil {
 		r.refuse(field, "the subset is null; write one, or leave it out")
 		return
@@ -50,10 +51,11 @@ func (r *reader) addSubset(field string, s *api.Subset, p *model.DestinationPoli
 	case !isSubset(s.GetName()):
 		r.refuse(field+".name", "%.100q is no name of a subset; use up to 63 letters, digits, - _ and .", s.GetName())
 		return
-	case slices.ContainsFunc(p.Subsets, func(o model.Subset) bool { return o.Name == s.GetName() }):
+	case names[s.GetName()]:
 		r.refuse(field+".name", "there is a subset %q already, which is used; rename one of the two", s.GetName())
 		return
 	}
+	names[s.GetName()] = true
 	labels, ok := r.labels(field+".labels", s.GetLabels())
 	if !ok {
 		return
@@ -69,7 +71,7 @@ func fill(own, host model.TrafficPolicy) model.TrafficPolicy {
 	out.PortPolicy = fillPort(own.PortPolicy, host.PortPolicy)
 	for _, p := range host.Ports {
 		// A port's own settings stand alone; the host's for it are filled into the subset's.
-		if !slices.ContainsFunc(own.Ports, func(o model.PortPolicy) bool { return o.Port == p.Port }) {
+		if _, there := slices.BinarySearchFunc(own.Ports, p.Port, func(o model.PortPolicy, port uint16) int { return cmp.Compare(o.Port, port) }); !there {
 			filled := fillPort(own.PortPolicy, p)
 			filled.Port = p.Port
 			out.Ports = append(out.Ports, filled)
@@ -124,14 +126,15 @@ func (r *reader) trafficPolicy(field string, p *api.TrafficPolicy) model.Traffic
 			out.ProxyProtocol = 2
 		}
 	}
+	there := map[uint16]bool{}
 	for i, q := range p.GetPortLevelSettings() {
-		r.addPort(at(field+".portLevelSettings", i), q, &out)
+		r.addPort(at(field+".portLevelSettings", i), q, &out, there)
 	}
 	slices.SortFunc(out.Ports, func(a, b model.PortPolicy) int { return cmp.Compare(a.Port, b.Port) })
 	return out
 }
 
-func (r *reader) addPort(field string, p *api.TrafficPolicy_PortTrafficPolicy, to *model.TrafficPolicy) {
+func (r *reader) addPort(field string, p *api.TrafficPolicy_PortTrafficPolicy, to *model.TrafficPolicy, there map[uint16]bool) {
 	out := model.PortPolicy{
 		Port:        r.port(field+".port.number", p.GetPort().GetNumber()),
 		Balancer:    r.balancer(field+".loadBalancer", p.GetLoadBalancer()),
@@ -141,9 +144,10 @@ func (r *reader) addPort(field string, p *api.TrafficPolicy_PortTrafficPolicy, t
 	}
 	switch {
 	case out.Port == 0:
-	case slices.ContainsFunc(to.Ports, func(o model.PortPolicy) bool { return o.Port == out.Port }):
+	case there[out.Port]:
 		r.refuse(field+".port.number", "port %d is there already, whose settings are used; join the two", out.Port)
 	default:
+		there[out.Port] = true
 		to.Ports = append(to.Ports, out)
 	}
 }

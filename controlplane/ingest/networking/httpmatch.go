@@ -132,11 +132,15 @@ func (r *reader) headerMatch(field, name string, m *networking.StringMatch, not 
 		r.tell(field, noEffect, "Istio ignores the header %q here; use the match's own field %s", name, name)
 		return model.NamedMatch{}, false, true
 	}
-	if !isHeader(name) {
+	claim := strings.HasPrefix(name, "@request.auth.claims") // of a token, which is no header
+	if !claim && !isHeader(name) {
 		r.refuse(field, "%.100q is no name of a header; use letters, digits and hyphens", name)
 		return model.NamedMatch{}, false, false
 	}
-	made, ok = r.named(field, strings.ToLower(name), m)
+	if !claim {
+		name = strings.ToLower(name)
+	}
+	made, ok = r.named(field, name, m)
 	made.Not = not
 	return made, true, ok
 }
@@ -155,7 +159,7 @@ func (r *reader) callers(field string, labels map[string]string, namespace strin
 			ok = false
 			continue
 		}
-		if len(bound) > 0 && !slices.Contains(bound, ref) {
+		if _, there := slices.BinarySearchFunc(bound, ref, compareGatewayRefs); len(bound) > 0 && !there {
 			r.tell(at(field+".gateways", i), noEffect, "the VirtualService is not bound to %q; name it in spec.gateways too", name)
 		}
 		out.Gateways = append(out.Gateways, ref)

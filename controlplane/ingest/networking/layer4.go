@@ -46,13 +46,30 @@ func (r *reader) serverNames(field string, names, hosts []string) []string {
 			continue
 		}
 		full := r.fullName(name)
-		if !slices.ContainsFunc(hosts, func(h string) bool { return covers(h, lower) || covers(h, full) }) {
+		if !takenIn(hosts, lower) && !takenIn(hosts, full) {
 			r.refuse(at(field, i), "%q is none of spec.hosts; add it there, or remove it here", name)
 			continue
 		}
 		out = append(out, lower)
 	}
 	return out
+}
+
+// takenIn is true when a name is one of the sorted hosts, or a wildcard among
+// them takes it in.
+func takenIn(hosts []string, name string) bool {
+	for pattern := name; ; {
+		if _, ok := slices.BinarySearch(hosts, pattern); ok {
+			return true
+		}
+		if pattern == "*" {
+			return false
+		}
+		_, rest, more := strings.Cut(strings.TrimPrefix(pattern, "*."), ".")
+		if pattern = "*." + rest; !more {
+			pattern = "*"
+		}
+	}
 }
 
 func (r *reader) tcpRule(field string, t *api.TCPRoute, bound []model.GatewayRef) (model.TCPRule, bool) {

@@ -159,12 +159,3 @@ func compareGatewayRefs(a, b model.GatewayRef) int {
 	}
 	return strings.Compare(a.Name, b.Name)
 }
-
-// covers is true when every name that host stands for is one of pattern's too.
-func covers(pattern, host string) bool {
-	if pattern == "*" || pattern == host {
-		return true
-	}
-	suffix, wild := strings.CutPrefix(pattern, "*")
-	return wild && len(host) > len(suffix) && strings.HasSuffix(host, suffix)
-}

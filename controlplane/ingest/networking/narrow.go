@@ -109,9 +109,11 @@ func narrowText(a, b model.Match) (m model.Match, fits, known bool) {
 
 // joinNamed asks for all of both, sorted by name.
 func joinNamed(root, own []model.NamedMatch) []model.NamedMatch {
-	out := slices.Clone(root)
-	for _, m := range own {
-		if !slices.Contains(out, m) {
+	var out []model.NamedMatch
+	there := map[model.NamedMatch]bool{}
+	for _, m := range slices.Concat(root, own) {
+		if !there[m] {
+			there[m] = true
 			out = append(out, m)
 		}
 	}

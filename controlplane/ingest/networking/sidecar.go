@@ -15,11 +15,24 @@ import (
 
 const kindSidecar = "Sidecar"
 
+// maxListeners of a sidecar in one direction.
+const maxListeners = 1000
+
 func readSidecar(o *networking.Sidecar, settings *model.Settings) (*model.Scope, []model.Problem) {
 	r := newReader(kindSidecar, o, settings)
 	spec := &o.Spec
 	selector, ok := r.labels("spec.workloadSelector.labels", spec.GetWorkloadSelector().GetLabels())
 	out := &model.Scope{Origin: r.origin, Selector: selector, Inbound: r.connections("spec.inboundConnectionPool", spec.GetInboundConnectionPool())}
+	for _, list := range []struct {
+		name string
+		n    int
+	}{{"egress", len(spec.GetEgress())}, {"ingress", len(spec.GetIngress())}} {
+		if list.n > maxListeners {
+			r.refuse("spec."+list.name, "there are %d listeners; %d are the most", list.n, maxListeners)
+			out.Egress = []model.Egress{}
+			return out, r.problems
+		}
+	}
 	for i, l := range spec.GetEgress() {
 		r.egress(at("spec.egress", i), l, i == len(spec.GetEgress())-1, out)
 	}

@@ -3,7 +3,7 @@
 package networking
 
 import (
-	"reflect"
+	"fmt"
 	"slices"
 
 	api "istio.io/api/networking/v1alpha3"
@@ -112,6 +112,7 @@ func (r *reader) boundTo(spec *api.VirtualService) []model.GatewayRef {
 // routedHosts are the hosts of an object, sorted.
 func (r *reader) routedHosts(spec *api.VirtualService, sidecars bool) []string {
 	var hosts []string
+	there := map[string]bool{}
 	if len(spec.GetHosts()) == 0 {
 		if len(spec.GetTls())+len(spec.GetTcp()) > 0 {
 			r.refuse("spec.hosts", "without hosts this is a delegate, which can have http rules only; name the hosts")
@@ -125,9 +126,10 @@ func (r *reader) routedHosts(spec *api.VirtualService, sidecars bool) []string {
 		case !ok:
 		case host == "*" && sidecars:
 			r.refuse(field, "\"*\" for sidecars would take every call in the mesh; name hosts, or bind it to gateways only by spec.gateways")
-		case slices.Contains(hosts, host):
+		case there[host]:
 			r.refuse(field, "%q is there already; name each host once", written)
 		default:
+			there[host] = true
 			hosts = append(hosts, host)
 		}
 	}
@@ -137,42 +139,31 @@ func (r *reader) routedHosts(spec *api.VirtualService, sidecars bool) []string {
 
 // unreachable tells of rules that earlier ones leave nothing for.
 func (r *reader) unreachable(rules []virtualRule) {
+	seen := map[string]int{}
 	for i, v := range rules {
-		for _, earlier := range rules[:i] {
-			if earlier.delegate == nil && catchesAll(earlier.rule.Matches) {
-				r.tell(at("spec.http", v.index), noEffect,
-					"no request reaches it: rule %d takes all of them; move that one to the end, or give it a match", earlier.index)
-				return
-			}
-		}
-		if i > maxCompared {
+		if i > 0 && rules[i-1].delegate == nil && catchesAll(rules[i-1].rule.Matches) {
+			r.tell(at("spec.http", v.index), noEffect,
+				"no request reaches it: rule %d takes all of them; move that one to the end, or give it a match", rules[i-1].index)
 			return
 		}
-		for j := range v.rule.Matches {
-			if earlier, ok := sameMatch(rules[:i], &v.rule.Matches[j]); ok && earlier.delegate == nil {
+		keys := make([]string, len(v.rule.Matches))
+		for j, m := range v.rule.Matches {
+			m.Name, m.StatPrefix = "", ""
+			keys[j] = fmt.Sprintf("%+v", m)
+			if earlier, ok := seen[keys[j]]; ok {
 				r.tell(at(at("spec.http", v.index)+".match", j), noEffect,
-					"no request reaches it: rule %d matches the same before; remove one of the two", earlier.index)
+					"no request reaches it: rule %d matches the same before; remove one of the two", earlier)
+			}
+		}
+		if v.delegate != nil {
+			continue // what it leaves over comes here
+		}
+		for _, k := range keys {
+			if _, ok := seen[k]; !ok {
+				seen[k] = v.index
 			}
 		}
 	}
-}
-
-// maxCompared rules are looked at for the same matches, which takes quadratic time.
-const maxCompared = 100
-
-func sameMatch(rules []virtualRule, m *model.HTTPMatch) (virtualRule, bool) {
-	plain := *m
-	plain.Name, plain.StatPrefix = "", ""
-	for _, v := range rules {
-		for k := range min(len(v.rule.Matches), maxCompared) {
-			other := v.rule.Matches[k]
-			other.Name, other.StatPrefix = "", ""
-			if reflect.DeepEqual(plain, other) {
-				return v, true
-			}
-		}
-	}
-	return virtualRule{}, false
 }
 
 // catchesAll is true for matches of which one asks nothing of a request.

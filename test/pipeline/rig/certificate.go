@@ -50,7 +50,10 @@ func NewRoot(t testing.TB) *Root {
 type Leaf struct{ chain, key, roots []byte }
 
 // Leaf of one identity; without one it names nobody.
-func (r *Root) Leaf(identity string) Leaf {
+func (r *Root) Leaf(identity string) Leaf { return r.Forged(identity, nil) }
+
+// Forged is a leaf that a function changed before it was signed.
+func (r *Root) Forged(identity string, change func(*x509.Certificate)) Leaf {
 	r.t.Helper()
 	key := newKey(r.t)
 	template := &x509.Certificate{
@@ -67,6 +70,9 @@ func (r *Root) Leaf(identity string) Leaf {
 			r.t.Fatal(err)
 		}
 		template.URIs = []*url.URL{u}
+	}
+	if change != nil {
+		change(template)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, r.cert, key.Public(), r.key)
 	if err != nil {
@@ -86,13 +92,19 @@ func (r *Root) Leaf(identity string) Leaf {
 // TLS is the leaf as a client of Go's own.
 func (l Leaf) TLS(t testing.TB, sni string, alpn ...string) *tls.Config {
 	t.Helper()
-	pair, err := tls.X509KeyPair(l.chain, l.key)
+	chain, _ := pem.Decode(l.chain)
+	block, _ := pem.Decode(l.key)
+	key, err := x509.ParseECPrivateKey(block.Bytes)
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Shown as it is, also when Go itself could not read it.
+	show := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		return &tls.Certificate{Certificate: [][]byte{chain.Bytes}, PrivateKey: key}, nil
+	}
 	// The tests look at whether the server takes the client; who the server is
 	// shows in what it answers.
-	return &tls.Config{Certificates: []tls.Certificate{pair}, ServerName: sni, NextProtos: alpn, InsecureSkipVerify: true} //nolint:gosec // see above
+	return &tls.Config{GetClientCertificate: show, ServerName: sni, NextProtos: alpn, InsecureSkipVerify: true} //nolint:gosec // see above
 }
 
 func (l Leaf) secrets() []*tlsv3.Secret {

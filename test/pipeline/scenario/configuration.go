@@ -4,6 +4,7 @@ package scenario
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,12 @@ import (
 func Configured() *rapid.Generator[*model.Mesh] {
 	return rapid.Custom(func(t *rapid.T) *model.Mesh {
 		m := Random().Draw(t, "mesh")
+		for i := range rapid.IntRange(0, 2).Draw(t, "entries") {
+			m.Services = append(m.Services, randomEntry(t, i))
+		}
+		slices.SortStableFunc(m.Services, func(x, y model.ServiceState) int {
+			return strings.Compare(string(x.Service.Hostname), string(y.Service.Hostname))
+		})
 		for i := range rapid.IntRange(0, 4).Draw(t, "policies") {
 			m.Policies = append(m.Policies, RandomPolicy(t, m, i))
 		}
@@ -62,6 +69,37 @@ func visibility(t *rapid.T) model.Visibility {
 	out := rapid.SliceOfNDistinct(namespaces, 0, 2, rapid.ID[string]).Draw(t, "export to")
 	slices.Sort(out)
 	return model.Visibility{Limited: true, Namespaces: out}
+}
+
+// randomEntry is a service of a ServiceEntry. Two of one hostname are in two namespaces.
+func randomEntry(t *rapid.T, i int) model.ServiceState {
+	o := origin(t, "ServiceEntry", i)
+	o.Namespace = []string{"shop", "bank"}[i]
+	host := rapid.SampledFrom([]string{"api.example.com", "*.example.com", "www.example.com"}).Draw(t, "host")
+	svc := &model.Service{
+		Hostname: model.Hostname(host), Name: host, Namespace: o.Namespace, Origin: o, Visible: visibility(t),
+		External:   rapid.Bool().Draw(t, "external"),
+		Resolution: rapid.SampledFrom([]model.Resolution{model.Discovered, model.AsCalled, model.ByDNS, model.ByDNSRoundRobin, model.ByHost}).Draw(t, "resolution"),
+	}
+	if rapid.Bool().Draw(t, "address") {
+		svc.Addresses, svc.Allocated = []netip.Addr{netip.AddrFrom4([4]byte{240, 240, 0, byte(i + 1)})}, true
+	}
+	state := model.ServiceState{Service: svc}
+	numbers := rapid.SliceOfNDistinct(ports, 1, 3, rapid.ID[uint16]).Draw(t, "ports")
+	slices.Sort(numbers)
+	for _, n := range numbers {
+		svc.Ports = append(svc.Ports, model.Port{Number: n, Protocol: protocols.Draw(t, "protocol")})
+		set := &model.EndpointSet{}
+		if svc.Resolution != model.AsCalled && svc.Resolution != model.ByHost {
+			address := "10.244.0.9"
+			if svc.Resolution != model.Discovered {
+				address = "localhost"
+			}
+			set.Endpoints = []model.Endpoint{{Address: address, Port: n, Weight: 1, Cluster: "here", Network: "n1", Labels: labels.Draw(t, "labels")}}
+		}
+		state.Endpoints = append(state.Endpoints, set)
+	}
+	return state
 }
 
 // someHost is a service's, a wildcard or a name that no service has.
