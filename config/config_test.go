@@ -65,3 +65,29 @@ func TestRightsAreTheChart(t *testing.T) {
 		t.Errorf("(-chart +config):\n%s", diff)
 	}
 }
+
+// TestWebhookIsTheChart: kustomize's users get the webhook that Helm's do.
+func TestWebhookIsTheChart(t *testing.T) {
+	type configuration struct {
+		Kind     string `json:"kind"`
+		Webhooks any    `json:"webhooks"`
+	}
+	var here, there any
+	for _, o := range apiserver.ReadFile[configuration](t, "config/manager/webhook.yaml") {
+		if o.Kind == "ValidatingWebhookConfiguration" {
+			here = o.Webhooks
+		}
+	}
+	objects, err := install.Render(install.Hub, nil, "isthmesh-hub", "isthmesh-system", "v1.36.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects {
+		if o.GetKind() == "ValidatingWebhookConfiguration" {
+			there = o.Object["webhooks"]
+		}
+	}
+	if diff := cmp.Diff(there, here); diff != "" || here == nil {
+		t.Errorf("(-chart +config):\n%s", diff)
+	}
+}

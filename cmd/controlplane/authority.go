@@ -5,18 +5,17 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/isthmesh/isthmesh/controlplane/ca"
 	"github.com/isthmesh/isthmesh/federation/member"
@@ -33,7 +32,36 @@ type authority struct {
 	meshID     string
 	federation bool
 	changed    []chan<- struct{} // told when the roots may have changed
-	unsaved    *ca.Signer        // enrolled, and not in cacerts yet
+	hub        hubCA
+	now        func() time.Time
+
+	mu      sync.Mutex // one at a time brings a signer up
+	unsaved *ca.Signer // enrolled, and not in cacerts yet
+}
+
+// hubCA are the two ways to a new cacerts: with a token, and with what the
+// member has. Tests stand in for them.
+type hubCA struct {
+	enroll func(context.Context, member.Enrolment) (map[string][]byte, error)
+	renew  func(ctx context.Context, h member.Hub, trustDomain string, current *tls.Certificate) (map[string][]byte, error)
+}
+
+// overTheWire is the hub itself.
+func overTheWire() hubCA {
+	data := func(c *member.Credential, err error) (map[string][]byte, error) {
+		if err != nil {
+			return nil, err
+		}
+		return c.Data(), nil
+	}
+	return hubCA{
+		enroll: func(ctx context.Context, e member.Enrolment) (map[string][]byte, error) {
+			return data(member.Enroll(ctx, e, rand.Reader))
+		},
+		renew: func(ctx context.Context, h member.Hub, trustDomain string, current *tls.Certificate) (map[string][]byte, error) {
+			return data(member.Renew(ctx, h, trustDomain, current, rand.Reader))
+		},
+	}
 }
 
 // bringUp finds, gets or makes a signer and puts it to use; it tries until ctx
@@ -61,39 +89,103 @@ func (a *authority) bringUp(ctx context.Context, waits func(why string) (news bo
 	}
 }
 
-// once takes cacerts where it is there; else a federation's member enrols, and
-// a mesh on its own makes a root.
+// once takes cacerts where it is there and of use; else a federation's member
+// enrols, and a mesh on its own makes a root.
 func (a *authority) once(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	secrets := a.kube.CoreV1().Secrets(a.namespace)
-	signer, err := ca.Load(ctx, secrets, ca.CACertsSecret, time.Now())
-	if err != nil && !(a.federation && errors.Is(err, ca.ErrExpired)) {
-		return err // an expired one is replaced by enrolling again
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	signer, err := a.kept(ctx)
+	if signer != nil {
+		a.unsaved = nil // another replica was first
+		err = a.use(signer)
 	}
-	if signer == nil && a.federation {
-		// The token is good for one time: what it gave is kept until it is saved.
-		if a.unsaved == nil {
-			if a.unsaved, err = a.enrol(ctx); err != nil {
-				return err
-			}
+	var unusable *unusableError
+	switch {
+	case signer != nil && err == nil:
+		return nil
+	case errors.As(err, &unusable) && a.federation:
+		// An expired one is replaced by enrolling again, and so is one that can't
+		// be read when the hub was asked for a token.
+		if replaced := a.enrolAndSave(ctx); replaced != nil {
+			return fmt.Errorf("%w; it could not be replaced: %w", err, replaced)
 		}
-		if err := ca.Save(ctx, secrets, ca.CACertsSecret, a.unsaved); err != nil {
-			return err
-		}
-		signer, a.unsaved = a.unsaved, nil
+		return nil
+	case err != nil:
+		return err
+	case a.federation:
+		return a.enrolAndSave(ctx)
 	}
-	if signer == nil {
-		if signer, err = ca.LoadOrMakeSelfSigned(ctx, secrets, a.meshID, rand.Reader, time.Now()); err != nil {
-			return err
-		}
+	if signer, err = ca.LoadOrMakeSelfSigned(ctx, a.secrets(), a.meshID, rand.Reader, a.now()); err != nil {
+		return err
 	}
 	return a.use(signer)
 }
 
+// enrolAndSave gets a signer from the hub. The token is good for one time: what
+// it gave is kept until it is saved.
+func (a *authority) enrolAndSave(ctx context.Context) error {
+	if a.unsaved == nil {
+		enrolled, err := a.enrol(ctx)
+		if err != nil {
+			return err
+		}
+		a.unsaved = enrolled
+	}
+	if err := ca.Save(ctx, a.secrets(), ca.CACertsSecret, a.unsaved); err != nil {
+		return err
+	}
+	signer := a.unsaved
+	a.unsaved = nil
+	return a.use(signer)
+}
+
+func (a *authority) secrets() ca.Secrets { return a.kube.CoreV1().Secrets(a.namespace) }
+
+// unusableError is about what Secret cacerts holds, and says what mends it.
+type unusableError struct {
+	cause error
+	mend  string
+}
+
+func (e *unusableError) Error() string { return fmt.Sprintf("%v: %s", e.cause, e.mend) }
+
+func (e *unusableError) Unwrap() error { return e.cause }
+
+// kept reads cacerts, nil when it isn't there. An error about its content is an
+// *unusableError.
+func (a *authority) kept(ctx context.Context) (*ca.Signer, error) {
+	secret, err := a.secrets().Get(ctx, ca.CACertsSecret, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read secret %s/%s: %w", a.namespace, ca.CACertsSecret, err)
+	}
+	signer, err := ca.LoadCACerts(secret.Data, a.now())
+	if err != nil {
+		return nil, a.unusable(err)
+	}
+	return signer, nil
+}
+
+func (a *authority) unusable(cause error) error {
+	return &unusableError{cause: fmt.Errorf("secret %s/%s: %w", a.namespace, ca.CACertsSecret, cause), mend: a.mend()}
+}
+
+// mend of a cacerts that is of no use.
+func (a *authority) mend() string {
+	remove := fmt.Sprintf("`kubectl delete secret %s -n %s`", ca.CACertsSecret, a.namespace)
+	if a.federation {
+		return remove + " lets this member enrol again with the hub"
+	}
+	return "put a CA there that can be used, or " + remove + " to go on with a self-signed one, under which all workloads get new identities"
+}
+
 func (a *authority) use(signer *ca.Signer) error {
 	if err := a.Use(signer); err != nil {
-		return err
+		return a.unusable(err)
 	}
 	for _, c := range a.changed {
 		select {
@@ -111,13 +203,13 @@ func (a *authority) enrol(ctx context.Context) (*ca.Signer, error) {
 		return nil, err
 	}
 	if !e.HasToken() {
-		return nil, fmt.Errorf("secret %s/%s has no token: the hub puts one there when it sees that this member has no CA", a.namespace, enrolmentSecret)
+		return nil, fmt.Errorf("secret %s/%s has no token: the hub puts one there, within minutes, when it sees that this member has no CA or an expired one; if none comes, its MeshMember on the hub says why", a.namespace, enrolmentSecret)
 	}
-	credential, err := member.Enroll(ctx, e, rand.Reader)
+	data, err := a.hub.enroll(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	return ca.LoadCACerts(credential.Data(), time.Now())
+	return ca.LoadCACerts(data, a.now())
 }
 
 func (a *authority) enrolment(ctx context.Context) (member.Enrolment, error) {
@@ -133,127 +225,4 @@ func (a *authority) enrolment(ctx context.Context) (member.Enrolment, error) {
 		return member.Enrolment{}, fmt.Errorf("secret %s/%s: %w", a.namespace, enrolmentSecret, err)
 	}
 	return e, nil
-}
-
-// follow puts each new content of cacerts to use, whoever wrote it. When the
-// Secret of a federation's member is deleted, it enrols again: that is how the
-// hub takes back a CA under a root that is no more.
-func (a *authority) follow(ctx context.Context) error {
-	log := logr.FromContextOrDiscard(ctx).WithName("ca")
-	deleted := make(chan struct{}, 1)
-	go func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-deleted:
-			}
-			said := ""
-			err := a.bringUp(ctx, func(why string) bool {
-				news := why != said
-				said = why
-				return news
-			})
-			if err != nil && ctx.Err() == nil {
-				log.Error(err, "the member has no CA of its federation")
-			}
-		}
-	}()
-	lw := cache.NewListWatchFromClient(a.kube.CoreV1().RESTClient(), "secrets", a.namespace, fields.OneTermEqualSelector("metadata.name", ca.CACertsSecret))
-	reload := func(o any) {
-		secret, ok := o.(*corev1.Secret)
-		if !ok {
-			return
-		}
-		signer, err := ca.LoadCACerts(secret.Data, time.Now())
-		if err == nil && a.Signer() != nil && signer.Certificate().Equal(a.Signer().Certificate()) && signer.Roots().Equal(a.Signer().Roots()) {
-			return
-		}
-		if err == nil {
-			err = a.use(signer)
-		}
-		if err != nil {
-			log.Error(err, "secret cacerts can't be used, the signer in use stays")
-			return
-		}
-		log.Info("a new signer is in use", "subject", signer.Certificate().Subject.String(), "notAfter", signer.NotAfter())
-	}
-	_, informer := cache.NewInformerWithOptions(cache.InformerOptions{
-		ListerWatcher: lw,
-		ObjectType:    &corev1.Secret{},
-		Handler: cache.ResourceEventHandlerFuncs{
-			AddFunc:    reload,
-			UpdateFunc: func(_, o any) { reload(o) },
-			DeleteFunc: func(any) {
-				if !a.federation {
-					log.Info("secret cacerts was deleted; the signer in use stays until this control plane ends")
-					return
-				}
-				log.Info("secret cacerts was deleted: enrolling again; the signer in use stays until then")
-				select {
-				case deleted <- struct{}{}:
-				default: // it is at it
-				}
-			},
-		},
-	})
-	informer.RunWithContext(ctx)
-	return ctx.Err()
-}
-
-// renew gets a new intermediate from the hub when the one in use is due.
-func (a *authority) renew(ctx context.Context, own *ca.OwnCertificate) error {
-	log := logr.FromContextOrDiscard(ctx).WithName("ca")
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-		signer := a.Signer()
-		if signer == nil || signer.SelfSigned() {
-			continue
-		}
-		due := member.RenewAt(signer.Certificate())
-		if time.Now().Before(due) {
-			continue
-		}
-		if err := a.renewOnce(ctx, own); err != nil && !errors.Is(err, context.Canceled) {
-			log.Error(err, "the intermediate is due and could not be renewed", "due", due, "notAfter", signer.NotAfter())
-		}
-	}
-}
-
-func (a *authority) renewOnce(ctx context.Context, own *ca.OwnCertificate) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	kept, err := ca.Load(ctx, a.kube.CoreV1().Secrets(a.namespace), ca.CACertsSecret, time.Now())
-	if err != nil {
-		return err
-	}
-	if kept != nil && !kept.Certificate().Equal(a.Signer().Certificate()) {
-		return a.use(kept) // another replica was first
-	}
-	e, err := a.enrolment(ctx)
-	if err != nil {
-		return err
-	}
-	current, err := own.Current()
-	if err != nil {
-		return err
-	}
-	credential, err := member.Renew(ctx, e.Hub, a.TrustDomain().Name(), current, rand.Reader)
-	if err != nil {
-		return err
-	}
-	signer, err := ca.LoadCACerts(credential.Data(), time.Now())
-	if err != nil {
-		return err
-	}
-	if err := a.use(signer); err != nil {
-		return err
-	}
-	return ca.Save(ctx, a.kube.CoreV1().Secrets(a.namespace), ca.CACertsSecret, signer)
 }

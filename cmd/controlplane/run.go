@@ -52,7 +52,7 @@ func run(ctx context.Context, o *options) error {
 	forConfigMaps, forWebhooks := make(chan struct{}, 1), make(chan struct{}, 1)
 	auth := &authority{
 		Authority: signing, kube: kube, namespace: o.namespace, meshID: o.settings.MeshID, federation: o.federation,
-		changed: []chan<- struct{}{forConfigMaps, forWebhooks},
+		changed: []chan<- struct{}{forConfigMaps, forWebhooks}, hub: overTheWire(), now: time.Now,
 	}
 	who, err := authn.New(authn.Options{
 		TrustDomain: domain, Roots: signing.Roots, Reviews: kube.AuthenticationV1().TokenReviews(), Now: time.Now,

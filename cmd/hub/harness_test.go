@@ -63,17 +63,17 @@ var shared = sync.OnceValue(func() error {
 		log = logzap.New(logzap.UseDevMode(true))
 	}
 	ctrl.SetLogger(log)
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeAddress()
 	if err != nil {
 		return err
 	}
-	address := socket.Addr().String()
-	if err := socket.Close(); err != nil {
+	if webhookAddress, err = freeAddress(); err != nil {
 		return err
 	}
 	o, err := parse([]string{
 		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--namespace=default",
 		"--federation-bind-address=" + address, "--federation-address=" + address,
+		"--webhook-bind-address=" + webhookAddress,
 	})
 	if err != nil {
 		return err
@@ -95,6 +95,18 @@ var shared = sync.OnceValue(func() error {
 	}()
 	return nil
 })
+
+// webhookAddress is where the shared hub has objects validated.
+var webhookAddress string
+
+// freeAddress is one on loopback that nobody listens on.
+func freeAddress() (string, error) {
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return socket.Addr().String(), socket.Close()
+}
 
 // startHub runs the hub, and returns a client of its cluster.
 func startHub(t *testing.T) client.Client {

@@ -133,6 +133,9 @@ func (o *authzOptions) run(out io.Writer, in ingest.Input, namespace, pod string
 	}
 	chosen := policy.Choose(mesh, policy.Guarded{Namespace: w.Namespace, Labels: w.Labels}, nil)
 	listPolicies(out, chosen, mesh.Problems)
+	if !strict(w) && slices.ContainsFunc(chosen.Authorizations, asksIdentity) {
+		fmt.Fprintln(out, "a policy asks who the caller is, and the pod takes calls in plaintext too, whose callers are nobody; PeerAuthentication STRICT ends that")
+	}
 	if o.port == 0 {
 		return nil
 	}
@@ -181,6 +184,22 @@ func listPolicies(out io.Writer, c *policy.Chosen, problems []model.Problem) {
 			line(actions[action], a.Origin, note)
 		}
 	}
+}
+
+// strict is true when every port takes mutual TLS only.
+func strict(w *model.Workload) bool {
+	return w.MTLS == model.Strict && !slices.ContainsFunc(w.PortMTLS, func(p model.PortMTLS) bool { return p.Mode != model.Strict })
+}
+
+// asksIdentity is true when a policy looks at the caller's certificate.
+func asksIdentity(a *model.Authorization) bool {
+	return slices.ContainsFunc(a.Rules, func(r model.AuthorizationRule) bool {
+		return slices.ContainsFunc(r.From, func(s model.Source) bool {
+			return !s.Principals.Empty() || !s.Namespaces.Empty() || !s.ServiceAccounts.Empty() || !s.TrustDomains.Empty()
+		}) || slices.ContainsFunc(r.When, func(c model.Condition) bool {
+			return slices.Contains([]string{"source.principal", "source.namespace", "source.serviceAccount", "source.trustDomain"}, c.Key)
+		})
+	})
 }
 
 // judge the call that the flags describe.

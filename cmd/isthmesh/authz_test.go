@@ -41,7 +41,7 @@ func TestAuthzCheck(t *testing.T) {
 		want []string
 		fail string
 	}{
-		"List":     {[]string{"shop/reviews-1"}, []string{"ALLOW   shop/readers\n", "shop/broken  (can't be had, so it denies)\n        spec.rules[0].when[0].key: attribute \"nonsense\" is unknown", "DENY    shop/trial  (dry run)\n"}, ""},
+		"List":     {[]string{"shop/reviews-1"}, []string{"ALLOW   shop/readers\n", "shop/broken  (can't be had, so it denies)\n        spec.rules[0].when[0].key: attribute \"nonsense\" is unknown", "DENY    shop/trial  (dry run)\n", "takes calls in plaintext too"}, ""},
 		"Allowed":  {[]string{"shop/reviews-1", "--port", "8080", "--from", "cluster.local/ns/web/sa/page"}, []string{"ALLOWED: allowed by ns[shop]-policy[readers]-rule[0]\ndry run of ns[shop]-policy[trial]-rule[0]\n"}, ""},
 		"Denied":   {[]string{"shop/reviews-1", "--port", "8080", "--from", "cluster.local/ns/web/sa/page", "--method", "POST"}, []string{"DENIED: no ALLOW policy matches"}, ""},
 		"Plain":    {[]string{"shop/reviews-1", "--port", "8080"}, []string{"DENIED: no ALLOW policy matches"}, ""},

@@ -110,6 +110,7 @@ func http(c *clusterv3.Cluster, t Target) {
 // version of HTTP that is spoken upstream.
 func version(options *upstreamv3.HttpProtocolOptions, t Target, pool *model.ConnectionPool) {
 	same := options.GetUseDownstreamProtocolConfig()
+	plain := options.GetExplicitHttpConfig().GetHttpProtocolOptions() != nil
 	upgrade := t.Settings.HTTP2Upgrade && !t.Service.External
 	if pool.HTTP2 != nil {
 		upgrade = *pool.HTTP2
@@ -122,7 +123,7 @@ func version(options *upstreamv3.HttpProtocolOptions, t Target, pool *model.Conn
 				Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
 			},
 		}
-	case upgrade && !pool.UseClientProtocol && same != nil:
+	case upgrade && !pool.UseClientProtocol && (same != nil || plain):
 		options.UpstreamProtocolOptions = &upstreamv3.HttpProtocolOptions_ExplicitHttpConfig_{
 			ExplicitHttpConfig: &upstreamv3.HttpProtocolOptions_ExplicitHttpConfig{
 				ProtocolConfig: &upstreamv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{

@@ -70,6 +70,13 @@ func (t Target) ForeignTLS() bool {
 // nothing else on, so endpoints behind them can't be called and are left out.
 func (t Target) Near() bool { return t.ForeignTLS() || t.tls().Mode == model.DisableTLS }
 
+// Unreachable says that endpoints behind east-west gateways are left out, since
+// the policy speaks no mesh TLS.
+func (t Target) Unreachable() model.Problem {
+	return t.problem("tls.mode", "OtherNetworksLeftOut",
+		"a service has endpoints in other networks, whose gateways pass on nothing but mesh TLS, so these are not called: use mode ISTIO_MUTUAL, or leave the mode out, where they are wanted")
+}
+
 // problem of a field of the policy.
 func (t Target) problem(field, reason, message string) model.Problem {
 	return t.Policy.Problem("spec.trafficPolicy."+field, reason, message)

@@ -18,6 +18,7 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -35,6 +36,15 @@ const (
 
 // disabled takes a filter out of a route; read only.
 var disabled = envoy.Any(&routev3.FilterConfig{Disabled: true})
+
+// Unoffered is what a route says to filters when it leads to an upstream whose
+// TLS is foreign: the mesh's application protocols are not offered to it.
+func Unoffered(foreign bool) map[string]*anypb.Any {
+	if !foreign {
+		return nil
+	}
+	return map[string]*anypb.Any{offerFilter: disabled}
+}
 
 // Filters are the HTTP filters that routes lean on, in their order. They come
 // before the router and do nothing on routes that ask nothing of them.

@@ -87,5 +87,5 @@ func first(a, b bool) int {
 
 // catchesAll is true for a match without any condition.
 func catchesAll(m *routev3.RouteMatch) bool {
-	return m.GetPrefix() == "/" && len(m.GetHeaders()) == 0 && len(m.GetQueryParameters()) == 0
+	return m.GetPrefix() == "/" && len(m.GetHeaders()) == 0 && len(m.GetQueryParameters()) == 0 && len(m.GetDynamicMetadata()) == 0
 }

@@ -27,6 +27,9 @@ type Call struct {
 	Labels    model.Labels
 	// Lookup: some of it goes to the host that a request names (resolution ByHost).
 	Lookup bool
+	// ByAddress: who calls the service's address means it, whatever host the
+	// request names (Gateway API for meshes).
+	ByAddress bool
 	// Cluster of a destination of the routings, when called on a port.
 	Cluster func(d model.Destination, called uint16) (routing.Cluster, bool)
 }
@@ -38,6 +41,13 @@ type Holder struct {
 	Gateway   bool
 	// ClientCertificate that a gateway shows when no policy names one.
 	ClientCertificate model.CredentialRef
+}
+
+// HTTPByAddress is true for a port whose HTTP is told by the service's address
+// even though it shares a listener with others.
+func (c Call) HTTPByAddress(port int) bool {
+	p := c.Service.Ports[port]
+	return c.ByAddress && p.Protocol.IsHTTP() && SharesPort(c.Service, p) && len(c.Service.Addresses) > 0
 }
 
 // targets of one port: the whole service, then each subset.

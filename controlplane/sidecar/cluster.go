@@ -23,6 +23,9 @@ import (
 type Reach struct {
 	// Gateways: some endpoints are east-west gateways.
 	Gateways bool
+	// Plain: HTTP/1.1 is spoken where the port doesn't say HTTP/2. Callers are
+	// gateways, whose clients choose HTTP/2 by themselves when they use TLS.
+	Plain bool
 	// Written are the endpoints themselves, of a service that has no EDS; they
 	// stand in the cluster.
 	Written *model.EndpointSet
@@ -42,8 +45,13 @@ func (c Call) Clusters(port int, reach Reach) ([]*envoy.Resource, []model.Proble
 	var out []*envoy.Resource
 	var problems []model.Problem
 	for i, t := range c.targets(port) {
-		made := outbound(c.Settings, t, reach)
+		within := reach
+		within.Gateways = reach.Gateways && !t.Near()
+		made := outbound(c.Settings, t, within)
 		found := destination.Apply(made, t)
+		if reach.Gateways && t.Near() && labelsOf(t) == "" {
+			found = append(found, t.Unreachable())
+		}
 		c.discover(made, t, reach.Written, destination.Caller{Labels: c.Labels, Cluster: c.Settings.Cluster, Network: c.Settings.Network})
 		if i == 0 || len(problems) == 0 {
 			problems = append(problems, found...)

@@ -54,14 +54,11 @@ func (c Call) Endpoints(port int, set *model.EndpointSet, from destination.Calle
 	return out, nil
 }
 
-// chosen endpoints of a target.
+// chosen endpoints of a target. Gateways are in it only when the whole is meant,
+// and mesh TLS is spoken, which is all that they pass on.
 func chosen(t destination.Target, set *model.EndpointSet) *model.EndpointSet {
-	if t.Subset == "" {
-		return set
-	}
-	i := slices.IndexFunc(t.Policy.Subsets, func(s model.Subset) bool { return s.Name == t.Subset })
-	wanted := t.Policy.Subsets[i].Labels
-	if wanted == "" {
+	wanted := labelsOf(t)
+	if wanted == "" && !beyond(t, set) {
 		return set
 	}
 	out := &model.EndpointSet{}
@@ -71,6 +68,21 @@ func chosen(t destination.Target, set *model.EndpointSet) *model.EndpointSet {
 		}
 	}
 	return out
+}
+
+// labelsOf the endpoints of a target; empty for all.
+func labelsOf(t destination.Target) model.Labels {
+	if t.Subset == "" {
+		return ""
+	}
+	i := slices.IndexFunc(t.Policy.Subsets, func(s model.Subset) bool { return s.Name == t.Subset })
+	return t.Policy.Subsets[i].Labels
+}
+
+// beyond is true when the target would have endpoints behind other networks'
+// gateways, if its policy spoke mesh TLS.
+func beyond(t destination.Target, set *model.EndpointSet) bool {
+	return t.Near() && slices.ContainsFunc(set.Endpoints, func(e model.Endpoint) bool { return e.Gateway })
 }
 
 func (c Call) assignment(t destination.Target, set *model.EndpointSet, from destination.Caller) *endpointv3.ClusterLoadAssignment {

@@ -164,7 +164,7 @@ func (c Call) HostChains(port uint16) ([]*listenerv3.FilterChain, []model.Proble
 func (c Call) AddressListeners(port int) ([]*envoy.Resource, []model.Problem, error) {
 	svc := c.Service
 	p := svc.Ports[port]
-	if svc.Kind == model.ExternalName || SharesPort(svc, p) || len(svc.Addresses) == 0 {
+	if svc.Kind == model.ExternalName || SharesPort(svc, p) && !c.HTTPByAddress(port) || len(svc.Addresses) == 0 {
 		return nil, nil, nil
 	}
 	var routed []*listenerv3.FilterChain

@@ -89,9 +89,10 @@ func (c Call) routesOr(routes []*routev3.Route, port int, name string, endpoint 
 		return routes
 	}
 	return []*routev3.Route{{
-		Name:      "default",
-		Match:     envoy.EveryPath(),
-		Decorator: &routev3.Decorator{Operation: name + "/*"},
+		Name:                 "default",
+		Match:                envoy.EveryPath(),
+		Decorator:            &routev3.Decorator{Operation: name + "/*"},
+		TypedPerFilterConfig: routing.Unoffered(c.targets(port)[0].ForeignTLS()),
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: envoy.Outbound(c.Service.Ports[port].Number, c.Service.Hostname)},
 			Timeout:          durationpb.New(0),

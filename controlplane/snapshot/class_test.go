@@ -77,7 +77,8 @@ func TestConfigurationConcernsWhomItNames(t *testing.T) {
 		"RoutingExported": {routing(ns(0), 0, func(r *model.Routing) { r.Visible = to("ns2") }), "ns2", []string{"80"}},
 		"RoutingOfConsumer": {routing("ns2", 0, func(r *model.Routing) {
 			r.BySpecificity, r.ConsumerNamespace = true, "ns2"
-		}), "ns2", []string{"80"}},
+			// Services of its parent's namespace are told by their addresses too.
+		}), "ns2", []string{"10.96.0.0_80", "10.96.0.10_80", "80", "svc00000.ns0.svc.cluster.local:80", "svc00010.ns0.svc.cluster.local:80"}},
 		"RoutingFrom": {routing(ns(0), 0, func(r *model.Routing) {
 			r.HTTP[0].Matches = []model.HTTPMatch{{From: model.Callers{Namespace: "ns6"}}}
 		}), "ns6", []string{"80"}},

@@ -39,12 +39,18 @@ func onlyMesh(svc *model.Service) bool {
 	return svc.Kind != model.ExternalName && (!svc.Local || len(svc.Aliases) > 0)
 }
 
+// namesEndpoints is true for a ServiceEntry without addresses: its endpoints may
+// be names and sockets, and its host is what the world's DNS says, as in Istio.
+func namesEndpoints(svc *model.Service) bool {
+	return svc.Origin.Kind == "ServiceEntry" && len(svc.Addresses) == 0
+}
+
 // tableEndpoints are the endpoints that the name table depends on: those of
 // services without an address of their own.
 func tableEndpoints(services []model.ServiceState) []*model.EndpointSet {
 	var out []*model.EndpointSet
 	for _, st := range services {
-		if onlyMesh(st.Service) && len(st.Service.Addresses) == 0 {
+		if onlyMesh(st.Service) && len(st.Service.Addresses) == 0 && !namesEndpoints(st.Service) {
 			out = append(out, st.Endpoints...)
 		}
 	}
@@ -58,7 +64,7 @@ func addresses(st model.ServiceState) []string {
 	for _, a := range st.Service.Addresses {
 		out = append(out, a.String())
 	}
-	if len(out) > 0 {
+	if len(out) > 0 || namesEndpoints(st.Service) {
 		return out
 	}
 	seen := map[string]bool{}

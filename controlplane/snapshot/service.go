@@ -61,10 +61,12 @@ type serviceInputs struct {
 	// themselves; routings may still lead there.
 	hidden uint64
 	holder sidecar.Holder
+	// byAddress: HTTP is told by the service's address too.
+	byAddress bool
 }
 
 func (a serviceInputs) equal(b serviceInputs) bool {
-	return a.svc == b.svc && a.external == b.external && a.policy == b.policy && a.hidden == b.hidden && a.holder == b.holder && a.routed.equal(b.routed) &&
+	return a.svc == b.svc && a.external == b.external && a.policy == b.policy && a.hidden == b.hidden && a.holder == b.holder && a.byAddress == b.byAddress && a.routed.equal(b.routed) &&
 		slices.Equal(a.others, b.others) &&
 		maps.Equal(a.without, b.without) && maps.Equal(a.taken, b.taken) &&
 		slices.Equal(a.reach, b.reach) &&
@@ -125,7 +127,9 @@ func (s *Snapshot) service(c *class, st model.ServiceState, old, shared *service
 		ports[i] = s.endpoints(c, in, i, set, at(old, i), at(shared, i))
 		unchanged = unchanged && ports[i] == at(old, i)
 		alike = alike && ports[i] == at(shared, i)
-		in.reach = append(in.reach, ports[i].reach)
+		reach := ports[i].reach
+		reach.Plain = c.caller.Gateway && !s.grpc[grpcPort{svc.Hostname, svc.Ports[i].Number}]
+		in.reach = append(in.reach, reach)
 		in.pods = append(in.pods, ports[i].pods)
 	}
 	in.taken = c.names.taken(s.mesh.Settings, svc, in.pods)
@@ -154,10 +158,11 @@ func (s *Snapshot) inputs(c *class, svc *model.Service) serviceInputs {
 	policy := s.scope.Policy(c.caller, svc)
 	return serviceInputs{
 		svc: svc, others: c.names.others[svc], without: c.names.without[svc], external: c.names.external[svc],
-		policy: policy,
-		holder: c.holder(policy),
-		routed: s.routed(c, s.governing(c, svc)),
-		hidden: c.hidden(svc),
+		policy:    policy,
+		holder:    c.holder(policy),
+		byAddress: s.byAddress(c, svc),
+		routed:    s.routed(c, s.governing(c, svc)),
+		hidden:    c.hidden(svc),
 	}
 }
 
@@ -216,7 +221,9 @@ func (s *Snapshot) translate(c *class, in serviceInputs, old, shared *service) *
 			hosts, err := s.hosts(call, in, i, routes)
 			say(nil, err)
 			out.hosts[i] = keepParts(hosts, i, shared, old)
-			continue
+			if !call.HTTPByAddress(i) {
+				continue
+			}
 		}
 		r, err := call.ServiceRoutes(i, routes)
 		say(nil, err)
@@ -251,7 +258,7 @@ func known(list ...*service) map[string]*envoy.Resource {
 func (s *Snapshot) call(c *class, in serviceInputs) sidecar.Call {
 	return sidecar.Call{
 		Settings: s.mesh.Settings, Service: in.svc, Policy: in.policy, Routings: in.routings,
-		Holder:    in.holder,
+		Holder: in.holder, ByAddress: in.byAddress,
 		Namespace: in.namespace, Labels: in.labels, Cluster: s.clusterOf(c), Lookup: in.svc.Resolution == model.ByHost || in.lookup(),
 	}
 }

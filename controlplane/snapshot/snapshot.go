@@ -35,6 +35,11 @@ type Snapshot struct {
 	gatewayPods []*model.Workload
 	patches     *classes[patchSet, *patched]
 
+	// grpc are the ports that GRPCRoutes send to.
+	grpc map[grpcPort]bool
+	// addressed are the namespaces whose services are told by their addresses, and by whom.
+	addressed map[string]map[string]bool
+
 	// problems of what classes have in common.
 	problems []model.Problem
 }
@@ -77,6 +82,8 @@ func Build(mesh *model.Mesh, prev *Snapshot) *Snapshot {
 		workloads:  prev.workloads.next(mesh),
 		fronts:     prev.fronts.next(),
 		patches:    prev.patches.next(),
+		grpc:       grpcPorts(mesh.Routings),
+		addressed:  addressed(mesh),
 	}
 	s.gatewayPods = s.podsOfGateways(prev)
 	s.class(scope.Class{}, scope.Caller{}, prev.common)

@@ -28,7 +28,7 @@ func TestTable(t *testing.T) {
 			s := &scenarios[i]
 			var calls []security.Call
 			for _, c := range s.Calls {
-				if n++; *all || n%share == 0 {
+				if n++; *all || n%share == 0 || c.Expect != "" {
 					calls = append(calls, c)
 				}
 			}
