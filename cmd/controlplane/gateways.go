@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -18,8 +16,6 @@ import (
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/leaderelection"
-	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -41,51 +37,14 @@ func newGateways(m meshParts) *gateways {
 	return g
 }
 
-// The lease; those who lost it try again.
-const (
-	gatewayLease  = "isthmesh-gateway-controller"
-	leaseDuration = 15 * time.Second
-	leaseRenewal  = 10 * time.Second
-	leaseRetry    = 2 * time.Second
-)
+const gatewayLease = "isthmesh-gateway-controller"
 
 func (g *gateways) run(ctx context.Context) error {
 	name := gatewayLease
 	if g.m.o.revision != "" {
 		name += "-" + g.m.o.revision
 	}
-	lock := &resourcelock.LeaseLock{
-		LeaseMeta:  metav1.ObjectMeta{Namespace: g.m.o.namespace, Name: name},
-		Client:     g.m.kube.CoordinationV1(),
-		LockConfig: resourcelock.ResourceLockConfig{Identity: g.m.o.identity()},
-	}
-	log := logr.FromContextOrDiscard(ctx).WithName("gatewayapi")
-	for ctx.Err() == nil {
-		elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-			Lock: lock, LeaseDuration: leaseDuration, RenewDeadline: leaseRenewal, RetryPeriod: leaseRetry, ReleaseOnCancel: true, Name: name,
-			Callbacks: leaderelection.LeaderCallbacks{
-				OnStartedLeading: func(ctx context.Context) {
-					if err := g.lead(ctx); err != nil && ctx.Err() == nil {
-						log.Error(err, "the controller of Gateways ends, it starts again")
-					}
-				},
-				OnStoppedLeading: func() {},
-			},
-		})
-		if err != nil {
-			return fmt.Errorf("lease %s: %w", name, err)
-		}
-		elector.Run(ctx)
-	}
-	return ctx.Err()
-}
-
-// identity of this replica in leases.
-func (o *options) identity() string {
-	if o.pod != "" {
-		return o.pod
-	}
-	return "istiod"
+	return whileLeading(ctx, g.m, name, g.lead)
 }
 
 // lead until ctx ends.

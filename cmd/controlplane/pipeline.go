@@ -38,11 +38,13 @@ type pipeline struct {
 	tell       []chan<- struct{} // told when statuses may have something to write; set before run
 }
 
-// built is a mesh, the imports that it was made of, and the statuses that came with it.
+// built is a mesh, what it was made of, and what was made of it.
 type built struct {
 	mesh     *model.Mesh
+	objects  ingest.Input
 	imports  *model.Imports
 	statuses *gatewayapi.Statuses
+	shown    *snapshot.Snapshot
 }
 
 func newPipeline(settings model.Settings, objects *informers.Set, x *xds.Server, ready *readiness) *pipeline {
@@ -110,7 +112,7 @@ func (p *pipeline) run(ctx context.Context) error {
 			}
 		}
 		shown = snapshot.Build(result.Mesh, shown)
-		p.last.Store(&built{result.Mesh, in.Imports, result.Statuses()})
+		p.last.Store(&built{mesh: result.Mesh, objects: in, imports: in.Imports, statuses: result.Statuses(), shown: shown})
 		p.xds.Push(shown)
 		if c := p.client.Load(); c != nil {
 			c.SetExports(member.Export(result.Mesh))

@@ -131,12 +131,14 @@ func serveMesh(ctx context.Context, group *errgroup.Group, m meshParts) error {
 		return err
 	}
 	deployed := newGateways(m)
+	told := newConditions(m)
 	group.Go(func() error { return m.auth.follow(ctx) })
 	group.Go(func() error { return m.pipeline.references.run(ctx) })
 	group.Go(func() error { return m.pipeline.keys.run(ctx) })
 	group.Go(func() error { return m.pipeline.run(ctx) })
 	group.Go(func() error { return statuses.run(ctx) })
 	group.Go(func() error { return deployed.run(ctx) })
+	group.Go(func() error { return told.run(ctx) })
 	group.Go(func() error { return serveGRPC(ctx, m) })
 	group.Go(func() error { return serveWebhooks(ctx, m) })
 	group.Go(func() error { return runControllers(ctx, m) })

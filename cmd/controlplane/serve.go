@@ -63,7 +63,7 @@ func serveMonitoring(ctx context.Context, address string, metrics *prometheus.Re
 	}))
 	mux.Handle("GET /debug/problemsz", onLoopback(func() any {
 		if last := p.last.Load(); last != nil {
-			return last.mesh.Problems
+			return p.problems(last)
 		}
 		return nil
 	}))

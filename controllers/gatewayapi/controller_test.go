@@ -6,6 +6,7 @@ import (
 	"context"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,8 @@ func TestMain(m *testing.M) { apiserver.Main(m, &server) }
 type world struct {
 	*testing.T
 	client client.Client
+	// rounds that the controller has begun.
+	rounds atomic.Int64
 }
 
 func start(t *testing.T) *world {
@@ -90,6 +93,7 @@ func start(t *testing.T) *world {
 
 // statuses of what is in the API server.
 func (w *world) statuses() *gatewayapi.Statuses {
+	w.rounds.Add(1)
 	ctx := context.WithoutCancel(w.Context())
 	var classes gateway.GatewayClassList
 	var gateways gateway.GatewayList
@@ -126,16 +130,20 @@ func (w *world) create(o client.Object) {
 // eventually reads an object until it is as wanted.
 func (w *world) eventually(o client.Object, what string, ok func() bool) {
 	w.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	ctx, cancel := context.WithTimeout(w.Context(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		err := w.client.Get(w.Context(), client.ObjectKeyFromObject(o), o)
 		if err == nil && ok() {
 			return
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 			w.Fatalf("%s: never came: %v: %+v", what, err, o)
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 
@@ -202,8 +210,8 @@ func TestGateway(t *testing.T) {
 		t.Error("nothing was written")
 	}
 	version = g.ResourceVersion
-	time.Sleep(300 * time.Millisecond) // several rounds
-	w.eventually(g, "Gateway", func() bool { return true })
+	begun := w.rounds.Load()
+	w.eventually(g, "three rounds more", func() bool { return w.rounds.Load() > begun+3 })
 	if g.ResourceVersion != version {
 		t.Error("a status that says the same was written again")
 	}

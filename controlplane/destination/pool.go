@@ -41,6 +41,23 @@ func connections(c *clusterv3.Cluster, pool *model.ConnectionPool) {
 	keepalive(c, pool.TCPKeepalive, true)
 }
 
+// Limited is the target that stands for an application behind its own sidecar,
+// of which nothing is known but the limits of connections to it; nil for none.
+func Limited(pool *model.ConnectionPool) Target {
+	return Target{
+		Settings: &model.Settings{}, Service: &model.Service{Ports: []model.Port{{}}},
+		Policy: &model.DestinationPolicy{Policy: model.TrafficPolicy{PortPolicy: model.PortPolicy{Connections: pool}}},
+	}
+}
+
+// Limit connections of a cluster to its own application.
+func Limit(c *clusterv3.Cluster, pool *model.ConnectionPool) {
+	if pool != nil {
+		connections(c, pool)
+		http(c, Limited(pool))
+	}
+}
+
 // thresholds of the default priority, which are there to be changed.
 func thresholds(c *clusterv3.Cluster) *clusterv3.CircuitBreakers_Thresholds {
 	if c.CircuitBreakers == nil {

@@ -36,7 +36,7 @@ func HTTPManager(s *model.Settings, statPrefix string) *hcmv3.HttpConnectionMana
 		UseRemoteAddress:          wrapperspb.Bool(false),
 		InternalAddressConfig:     &hcmv3.HttpConnectionManager_InternalAddressConfig{},
 		PreserveExternalRequestId: true,
-		Proxy_100Continue: true,
+		Proxy_100Continue:         true,
 		// A stream may be idle as long as its ends like.
 		StreamIdleTimeout: durationpb.New(0),
 		UpgradeConfigs:    []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},

@@ -124,6 +124,7 @@ func trimConfigMap(o *corev1.ConfigMap) *corev1.ConfigMap {
 
 func trimPeerAuthentication(o *security.PeerAuthentication) *security.PeerAuthentication {
 	out := &security.PeerAuthentication{ObjectMeta: identityOf(o.ObjectMeta)}
+	out.Generation = o.Generation
 	o.Spec.DeepCopyInto(&out.Spec)
 	return out
 }

@@ -101,7 +101,8 @@ func (c *providerCheck) http(out *model.Provider, p *meshapi.MeshConfig_Extensio
 	}
 	// The older field stands in for the newer one, as Istio has it.
 	include, field := p.GetIncludeRequestHeadersInCheck(), "includeRequestHeadersInCheck"
-	if old := p.GetIncludeHeadersInCheck(); len(include) == 0 && len(old) > 0 {
+	old := p.GetIncludeHeadersInCheck() //nolint:staticcheck // people still write it
+	if len(include) == 0 && len(old) > 0 {
 		include, field = old, "includeHeadersInCheck"
 	}
 	out.IncludeRequestHeaders = c.headers(field, include)

@@ -45,8 +45,8 @@ type HTTPMatch struct {
 	Name string
 	// StatPrefix gives requests that match statistics of their own; empty for none.
 	StatPrefix string
-	Path   Match
-	Scheme Match
+	Path       Match
+	Scheme     Match
 	// Method of the request.
 	Method Match
 	// Authority is the Host header.

@@ -4,7 +4,6 @@ package routing
 
 import (
 	"fmt"
-	"net/http"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -30,13 +29,13 @@ func (r rule) routes(match *routev3.RouteMatch, m *model.HTTPMatch) []*routev3.R
 	r.fault(route)
 	switch {
 	case r.Invalid != "":
-		answer(route, http.StatusInternalServerError)
+		answer(route, statusInternal)
 	case r.Redirect != nil:
 		return r.redirect(route, m)
 	case r.Direct != nil:
 		r.direct(route)
 	case !r.rewritable():
-		answer(route, http.StatusInternalServerError)
+		answer(route, statusInternal)
 	default:
 		r.forward(route, m, h.authority)
 	}
@@ -53,7 +52,7 @@ func (r rule) direct(route *routev3.Route) {
 	status := r.Direct.Status
 	if status < 200 || status > 599 {
 		r.tell("directResponse.status", "InvalidStatus", fmt.Sprintf("%d is no status of a final response: write one from 200 to 599", status))
-		status = http.StatusInternalServerError
+		status = statusInternal
 	}
 	out := &routev3.DirectResponseAction{Status: status}
 	switch n := len(r.Direct.Body); {

@@ -5,7 +5,6 @@ package routing
 import (
 	"fmt"
 	"math"
-	"net/http"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
@@ -90,10 +89,10 @@ func (r rule) forward(route *routev3.Route, m *model.HTTPMatch, authority string
 	})
 	switch {
 	case len(to) == 0 && !r.routing.BySpecificity && len(r.Destinations) > 0:
-		answer(route, http.StatusServiceUnavailable)
+		answer(route, statusUnavailable)
 		return
 	case len(to) == 0 || len(to) == 1 && to[0].Invalid != "":
-		answer(route, http.StatusInternalServerError)
+		answer(route, statusInternal)
 		return
 	}
 	action := &routev3.RouteAction{RequestMirrorPolicies: r.mirrors()}

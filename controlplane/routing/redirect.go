@@ -4,7 +4,6 @@ package routing
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -17,11 +16,11 @@ import (
 
 // redirects are the statuses that Envoy has for them.
 var redirects = map[uint32]routev3.RedirectAction_RedirectResponseCode{
-	http.StatusMovedPermanently:  routev3.RedirectAction_MOVED_PERMANENTLY,
-	http.StatusFound:             routev3.RedirectAction_FOUND,
-	http.StatusSeeOther:          routev3.RedirectAction_SEE_OTHER,
-	http.StatusTemporaryRedirect: routev3.RedirectAction_TEMPORARY_REDIRECT,
-	http.StatusPermanentRedirect: routev3.RedirectAction_PERMANENT_REDIRECT,
+	statusMovedPermanently:  routev3.RedirectAction_MOVED_PERMANENTLY,
+	statusFound:             routev3.RedirectAction_FOUND,
+	statusSeeOther:          routev3.RedirectAction_SEE_OTHER,
+	statusTemporaryRedirect: routev3.RedirectAction_TEMPORARY_REDIRECT,
+	statusPermanentRedirect: routev3.RedirectAction_PERMANENT_REDIRECT,
 }
 
 // wellKnown ports of schemes, which a Location doesn't name.
@@ -34,12 +33,12 @@ func (r rule) redirect(route *routev3.Route, m *model.HTTPMatch) []*routev3.Rout
 	to := r.Redirect
 	status := to.Status
 	if status == 0 {
-		status = http.StatusMovedPermanently
+		status = statusMovedPermanently
 	}
 	code, ok := redirects[status]
 	if !ok || !envoy.ValidValue(to.Host) || !envoy.ValidValue(to.Scheme) {
 		r.tell("redirect", "InvalidRedirect", fmt.Sprintf("status %d, scheme %q or host %q can't be: the status is 301, 302, 303, 307 or 308", status, to.Scheme, to.Host))
-		answer(route, http.StatusInternalServerError)
+		answer(route, statusInternal)
 		return []*routev3.Route{route}
 	}
 	out := &routev3.RedirectAction{HostRedirect: to.Host, ResponseCode: code}

@@ -153,19 +153,7 @@ func (x *Index) viewOf(k viewKey) *view {
 	return v
 }
 
-// Problems that are seen only when objects are looked at together, and of parts
-// of Scopes that no translator honours.
+// Problems that are seen only when objects are looked at together.
 func (x *Index) Problems() []model.Problem {
-	out := slices.Clone(x.services.problems)
-	for _, s := range x.mesh.Scopes {
-		if s.Ingress != nil {
-			out = append(out, s.Problem("spec.ingress", "NotSupported",
-				"ingress listeners have no effect yet, the ports that services send to are taken as they are; remove them, or let a Service name the ports"))
-		}
-		if s.Inbound != nil {
-			out = append(out, s.Problem("spec.inboundConnectionPool", "NotSupported",
-				"limits of inbound connections have no effect yet; remove them, or limit callers with a DestinationRule"))
-		}
-	}
-	return out
+	return slices.Concat(x.services.problems, x.routings.conflicts())
 }

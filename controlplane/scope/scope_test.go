@@ -331,18 +331,3 @@ func TestHiddenServicesAreTold(t *testing.T) {
 		t.Errorf("problems %+v", p)
 	}
 }
-
-func TestWhatScopesDontGetIsTold(t *testing.T) {
-	m := mesh()
-	s := sidecar("bank", "default", "", "*/*")
-	s.Ingress, s.Inbound = []model.Ingress{{Port: 80}}, &model.ConnectionPool{}
-	m.Scopes = []*model.Scope{s}
-	var fields []string
-	for _, p := range scope.Build(m, nil).Problems() {
-		fields = append(fields, p.Kind+" "+p.Name+" "+p.Field+" "+p.Reason)
-	}
-	want := []string{"Sidecar default spec.ingress NotSupported", "Sidecar default spec.inboundConnectionPool NotSupported"}
-	if d := cmp.Diff(want, fields); d != "" {
-		t.Errorf("-want +got:\n%s", d)
-	}
-}

@@ -13,44 +13,17 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/isthmesh/isthmesh/controlplane/destination"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
-
-// inboundPort is a port of the workload and how it is taken; port 0 is every
-// port that has no entry of its own.
-type inboundPort struct {
-	port     uint16
-	protocol model.Protocol
-	mode     model.MTLSMode
-	cluster  string
-}
-
-// inboundPorts of a workload: those that services name, those that only a mode
-// names, and the rest; sorted.
-func inboundPorts(w *model.Workload) []inboundPort {
-	var out []inboundPort
-	named := make(map[uint16]bool, len(w.Inbound))
-	for _, p := range w.Inbound {
-		named[p.Port] = true
-		if p.Port != envoy.InboundPort {
-			out = append(out, inboundPort{port: p.Port, protocol: p.Protocol, mode: w.MTLSOn(p.Port), cluster: envoy.Inbound(p.Port)})
-		}
-	}
-	for _, p := range w.PortMTLS {
-		if !named[p.Port] && p.Port != envoy.InboundPort {
-			named[p.Port] = true
-			out = append(out, inboundPort{port: p.Port, mode: p.Mode, cluster: envoy.InboundPassthroughCluster})
-		}
-	}
-	slices.SortFunc(out, func(a, b inboundPort) int { return int(a.port) - int(b.port) })
-	return append(out, inboundPort{mode: w.MTLS, cluster: envoy.InboundPassthroughCluster})
-}
 
 // acceptance is one kind of connection that a port takes.
 type acceptance struct {
 	// mesh: mutual TLS, ended here.
 	mesh bool
+	// own: TLS of the application's, ended here.
+	own bool
 	// transport and alpn are what the inspectors must have told; empty takes any.
 	transport string
 	alpn      []string
@@ -94,6 +67,37 @@ func accept(mode model.MTLSMode, protocol model.Protocol) []acceptance {
 	return append(out, acceptance{transport: "tls"})
 }
 
+// accepts lists what the port takes. Where TLS is the application's own and is
+// ended here, nothing but it is.
+func (p inboundPort) accepts() []acceptance {
+	switch {
+	case p.closed:
+		return nil
+	case p.socket == nil:
+		return accept(p.mode, p.protocol)
+	case p.protocol == model.Auto:
+		return []acceptance{{own: true, transport: "tls", alpn: ownALPN, http: true}, {own: true, transport: "tls"}}
+	default:
+		return []acceptance{{own: true, transport: "tls", http: p.protocol.IsHTTP()}}
+	}
+}
+
+// chains of the port.
+func (p inboundPort) chains(g guard) []*listenerv3.FilterChain {
+	if p.closed {
+		return []*listenerv3.FilterChain{{
+			Name:             p.cluster + "-closed",
+			FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(uint32(p.port))},
+			Filters:          []*listenerv3.Filter{envoy.TCPProxyFilter(envoy.TCPProxy(g.settings, envoy.BlackHoleCluster))},
+		}}
+	}
+	var out []*listenerv3.FilterChain
+	for _, a := range p.accepts() {
+		out = append(out, p.chain(g, a))
+	}
+	return out
+}
+
 // guard holds the filters of a workload's policies. They are the same on every
 // port, and what they know of ports they ask the connection.
 type guard struct {
@@ -111,14 +115,18 @@ func (p inboundPort) chain(g guard, a acceptance) *listenerv3.FilterChain {
 		name = p.cluster
 	}
 	c := &listenerv3.FilterChain{Name: name, FilterChainMatch: match}
-	if a.mesh {
+	switch {
+	case a.mesh:
 		c.TransportSocket = envoy.ServerTLS(g.settings.MeshTLS)
+	case a.own:
+		c.TransportSocket = p.socket
 	}
 	if a.http {
-		c.Filters = []*listenerv3.Filter{envoy.HTTPManagerFilter(p.manager(g, a.mesh))}
+		c.Filters = []*listenerv3.Filter{envoy.HTTPManagerFilter(p.manager(g, a))}
 		return c
 	}
 	proxy := envoy.TCPProxy(g.settings, p.cluster)
+	destination.StreamOf(destination.Limited(p.pool)).Apply(proxy)
 	if a.mesh {
 		// The application hears of a connection only when its client has proved
 		// who it is; the access log knows it from the start.
@@ -142,7 +150,7 @@ var fromProxies = []string{
 	"x-envoy-peer-metadata-id",
 }
 
-func (p inboundPort) manager(g guard, mesh bool) *hcmv3.HttpConnectionManager {
+func (p inboundPort) manager(g guard, a acceptance) *hcmv3.HttpConnectionManager {
 	m := envoy.HTTPManager(g.settings, p.cluster)
 	m.HttpFilters = append(slices.Clone(g.http), m.HttpFilters...)
 	m.ServerName = "istio-envoy"
@@ -150,9 +158,13 @@ func (p inboundPort) manager(g guard, mesh bool) *hcmv3.HttpConnectionManager {
 	m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{
 		Subject: wrapperspb.Bool(true), Uri: true, Dns: true,
 	}
+	if a.own {
+		// Who else's certificates are trusted here says nothing for a header.
+		m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
+	}
 	var untrusted []string
 	var first []*routev3.Route
-	if mesh {
+	if a.mesh {
 		m.LocalReplyConfig = sayUnreached()
 		first = []*routev3.Route{refuseTerminating()}
 	} else {
@@ -194,7 +206,7 @@ func inspectors(l *listenerv3.Listener, ports []inboundPort) {
 			continue
 		}
 		tls, http := false, false
-		for _, a := range accept(p.mode, p.protocol) {
+		for _, a := range p.accepts() {
 			tls = tls || a.transport != ""
 			http = http || a.transport == "raw_buffer" && a.alpn != nil
 		}

@@ -25,6 +25,8 @@ type Call struct {
 	// Namespace and Labels of the caller.
 	Namespace string
 	Labels    model.Labels
+	// Closed: server names that routings know nothing of lead nowhere (REGISTRY_ONLY).
+	Closed bool
 	// Lookup: some of it goes to the host that a request names (resolution ByHost).
 	Lookup bool
 	// ByAddress: who calls the service's address means it, whatever host the

@@ -7,6 +7,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/isthmesh/isthmesh/controlplane/destination"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/policy"
@@ -16,10 +17,12 @@ import (
 // only, because a workload's own mode may be just that.
 var Stranger = &model.Workload{MTLS: model.Strict}
 
-// Inbound listener of a workload: everything that was redirected to port 15006,
-// as far as its policies let it in.
-func Inbound(s *model.Settings, w *model.Workload, policies *policy.Chosen) (*envoy.Resource, error) {
-	ipv6 := hasIPv6(w)
+// Listeners of the sidecar: the one of everything that was redirected to port
+// 15006, as far as the workload's policies let it in, and those that its Scope
+// binds to addresses of their own.
+func (in Intake) Listeners(policies *policy.Chosen) ([]*envoy.Resource, error) {
+	s := in.Settings
+	ipv6 := hasIPv6(in.Workload)
 	l := &listenerv3.Listener{
 		Name:             envoy.VirtualInbound,
 		Address:          envoy.Address("0.0.0.0", envoy.InboundPort),
@@ -35,50 +38,70 @@ func Inbound(s *model.Settings, w *model.Workload, policies *policy.Chosen) (*en
 	if ipv6 {
 		l.AdditionalAddresses = []*listenerv3.AdditionalAddress{{Address: envoy.Address("::", envoy.InboundPort)}}
 	}
-	ports := inboundPorts(w)
+	ports := in.ports()
 	g := guard{settings: s, http: policy.HTTP(s, policies), tcp: policy.TCP(s, policies)}
+	var out []*envoy.Resource
 	for _, p := range ports {
-		for _, a := range accept(p.mode, p.protocol) {
-			l.FilterChains = append(l.FilterChains, p.chain(g, a))
+		// One that is bound is here too: its connections may be redirected all the same.
+		l.FilterChains = append(l.FilterChains, p.chains(g)...)
+		if p.ingress == nil || !p.ingress.NoCapture {
+			continue
+		}
+		bound, err := in.bound(p, g)
+		if err != nil {
+			return nil, err
+		}
+		if bound != nil {
+			out = append(out, bound)
 		}
 	}
 	inspectors(l, ports)
 	envoy.Sniff(l)
-	return envoy.NewResource(l.Name, l)
+	r, err := envoy.NewResource(l.Name, l)
+	return append(out, r), err
 }
 
-// InboundClusters of a workload: one for each port that a service names, and
-// one for all others. They lead to the address that the client meant, from a
-// source address that is not redirected again.
-func InboundClusters(s *model.Settings, w *model.Workload) ([]*envoy.Resource, error) {
+// Clusters of the sidecar's own workload: one for each port that a service or the
+// Scope names, and one for all others. They lead to the address that the client
+// meant, or to where the Scope says that the application listens, from a source
+// address that is not redirected again.
+func (in Intake) Clusters() ([]*envoy.Resource, error) {
 	var out []*envoy.Resource
-	add := func(name string, p model.Protocol) error {
-		c := originalDst(s, name)
-		speak(c, p, Reach{})
-		bind := &corev3.BindConfig{SourceAddress: &corev3.SocketAddress{
-			Address:       "127.0.0.6",
-			PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 0},
-		}}
-		if hasIPv6(w) {
-			bind.ExtraSourceAddresses = []*corev3.ExtraSourceAddress{{Address: &corev3.SocketAddress{
-				Address:       "::6",
-				PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 0},
-			}}}
+	for _, p := range in.ports() {
+		if p.port != 0 && p.cluster == envoy.InboundPassthroughCluster {
+			continue
 		}
-		c.UpstreamBindConfig = bind
-		r, err := envoy.NewResource(name, c)
-		out = append(out, r)
-		return err
-	}
-	for _, p := range w.Inbound {
-		if err := add(envoy.Inbound(p.Port), p.Protocol); err != nil {
+		c, captured := originalDst(in.Settings, p.cluster), true
+		if p.ingress != nil && p.ingress.Endpoint != "" {
+			c, captured = in.application(p)
+		}
+		speak(c, p.protocol, Reach{})
+		destination.Limit(c, p.pool)
+		if captured {
+			c.UpstreamBindConfig = uncaptured(in.Workload)
+		}
+		r, err := envoy.NewResource(c.Name, c)
+		if err != nil {
 			return nil, err
 		}
-	}
-	if err := add(envoy.InboundPassthroughCluster, model.Auto); err != nil {
-		return nil, err
+		out = append(out, r)
 	}
 	return out, nil
+}
+
+// uncaptured is the source address from which nothing is redirected.
+func uncaptured(w *model.Workload) *corev3.BindConfig {
+	bind := &corev3.BindConfig{SourceAddress: &corev3.SocketAddress{
+		Address:       "127.0.0.6",
+		PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 0},
+	}}
+	if hasIPv6(w) {
+		bind.ExtraSourceAddresses = []*corev3.ExtraSourceAddress{{Address: &corev3.SocketAddress{
+			Address:       "::6",
+			PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 0},
+		}}}
+	}
+	return bind
 }
 
 func hasIPv6(w *model.Workload) bool {

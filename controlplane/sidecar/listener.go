@@ -204,14 +204,31 @@ func (c Call) addressListener(port int, address netip.Addr, routed []*listenerv3
 		}
 	}
 	switch {
-	case len(routed) > 0:
-	case p.Protocol == model.Auto:
-		l.DefaultFilterChain = c.tcpChain(port)
+	case l.DefaultFilterChain != nil || takesAll(routed):
+	case len(l.FilterChains) > 0:
+		l.DefaultFilterChain = c.unrouted(port)
 	default:
 		l.FilterChains = []*listenerv3.FilterChain{c.tcpChain(port)}
 	}
 	inspect(l)
 	return envoy.NewResource(l.Name, l)
+}
+
+// takesAll is true when one of the chains takes every connection.
+func takesAll(chains []*listenerv3.FilterChain) bool {
+	return slices.ContainsFunc(chains, func(c *listenerv3.FilterChain) bool { return c.GetFilterChainMatch() == nil })
+}
+
+// unrouted takes what none of the routings' rules does, at an address that is the
+// service's own: to the service itself. Only server names that no rule takes are
+// unknown hosts; they are closed where such are, as in Istio.
+func (c Call) unrouted(port int) *listenerv3.FilterChain {
+	if c.Closed && c.Service.Ports[port].Protocol == model.TLS {
+		closed := *c.Settings
+		closed.OutboundRegistryOnly = true
+		return unknown(&closed)
+	}
+	return c.tcpChain(port)
 }
 
 // PodListeners of one port of a headless service without an address of its own:
@@ -235,10 +252,15 @@ func (c Call) PodListeners(port int, set *model.EndpointSet) ([]*envoy.Resource,
 		seen[address] = true
 		l := listener(envoy.AddressListener(address, e.Port), e.Address, e.Port, false)
 		l.FilterChains = routed
-		if len(routed) == 0 {
-			l.FilterChains = []*listenerv3.FilterChain{
-				tcpChain(c.Settings, envoy.Outbound(p.Number, svc.Hostname), envoy.Metadata(subsetMatch, map[string]string{podAddress: e.Address})),
-			}
+		own := tcpChain(c.Settings, envoy.Outbound(p.Number, svc.Hostname), envoy.Metadata(subsetMatch, map[string]string{podAddress: e.Address}))
+		switch {
+		case len(routed) == 0:
+			l.FilterChains = []*listenerv3.FilterChain{own}
+		case takesAll(routed):
+		case c.Closed && p.Protocol == model.TLS:
+			l.DefaultFilterChain = c.unrouted(port)
+		default:
+			l.DefaultFilterChain = own
 		}
 		inspect(l)
 		r, err := envoy.NewResource(l.Name, l)

@@ -20,8 +20,7 @@ import (
 // VirtualHosts of one service port, as an encoded part of a route
 // configuration, so that route configurations of many namespaces share it.
 // Domains in without are left out: another service has them. pods are the
-// hostnames behind a headless service; who calls one of them means it, whatever
-// the routes of the service.
+// hostnames behind a headless service; who calls one of them means it.
 func (c Call) VirtualHosts(others []*model.Service, port int, routes []*routev3.Route, pods []string, namespace string, without map[string]bool) ([]byte, error) {
 	s, svc := c.Settings, c.Service
 	p := svc.Ports[port]
@@ -40,7 +39,7 @@ func (c Call) VirtualHosts(others []*model.Service, port int, routes []*routev3.
 	}
 	add(name, Domains(s, svc, others, namespace), routes, nil)
 	for _, pod := range pods {
-		add(pod+"."+name, PodDomains(s, svc, pod, namespace), nil, envoy.Metadata(subsetMatch, map[string]string{podHostname: pod}))
+		add(pod+"."+name, PodDomains(s, svc, pod, namespace), c.toPod(routes, podMatch(pod)), podMatch(pod))
 	}
 	return encode(all)
 }

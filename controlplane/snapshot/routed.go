@@ -24,6 +24,8 @@ type routed struct {
 	// namespace and labels of the caller, when a routing asks for them.
 	namespace string
 	labels    model.Labels
+	// closed: server names that the routings know nothing of lead nowhere.
+	closed bool
 }
 
 // target of a destination; a nil service is not known.
@@ -33,7 +35,7 @@ type target struct {
 }
 
 func (a routed) equal(b routed) bool {
-	return a.namespace == b.namespace && a.labels == b.labels && slices.Equal(a.routings, b.routings) && slices.Equal(a.targets, b.targets)
+	return a.namespace == b.namespace && a.labels == b.labels && a.closed == b.closed && slices.Equal(a.routings, b.routings) && slices.Equal(a.targets, b.targets)
 }
 
 // lookup is true when some of it goes to the host that a request names.
@@ -45,6 +47,7 @@ func (a routed) lookup() bool {
 func (s *Snapshot) routed(c *class, routings []*model.Routing) routed {
 	out := routed{routings: routings}
 	for _, r := range routings {
+		out.closed = out.closed || len(r.TLS) > 0 && c.settings.OutboundRegistryOnly
 		if r.ConsumerNamespace != "" {
 			out.namespace = c.caller.Namespace
 		}

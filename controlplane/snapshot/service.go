@@ -258,7 +258,7 @@ func known(list ...*service) map[string]*envoy.Resource {
 func (s *Snapshot) call(c *class, in serviceInputs) sidecar.Call {
 	return sidecar.Call{
 		Settings: s.mesh.Settings, Service: in.svc, Policy: in.policy, Routings: in.routings,
-		Holder: in.holder, ByAddress: in.byAddress,
+		Holder: in.holder, ByAddress: in.byAddress, Closed: in.closed,
 		Namespace: in.namespace, Labels: in.labels, Cluster: s.clusterOf(c), Lookup: in.svc.Resolution == model.ByHost || in.lookup(),
 	}
 }

@@ -70,16 +70,17 @@ func Build(mesh *model.Mesh, prev *Snapshot) *Snapshot {
 	if prev == nil || prev.mesh.Settings != mesh.Settings {
 		prev = empty(mesh)
 	}
+	scopes := scope.Build(mesh, prev.scope)
 	s := &Snapshot{
 		mesh:       mesh,
-		scope:      scope.Build(mesh, prev.scope),
+		scope:      scopes,
 		ipv6:       usesIPv6(mesh),
 		near:       nearnessOf(mesh),
 		others:     translations{of: map[*model.Service][]*service{}},
 		classes:    prev.classes.next(),
 		localities: prev.localities.next(),
 		namespaces: prev.namespaces.next(),
-		workloads:  prev.workloads.next(mesh),
+		workloads:  prev.workloads.next(mesh, scopes),
 		fronts:     prev.fronts.next(),
 		patches:    prev.patches.next(),
 		grpc:       grpcPorts(mesh.Routings),
@@ -132,7 +133,7 @@ func (s *Snapshot) Problems() []model.Problem {
 			Type: model.Router, Name: w.Name, Namespace: w.Namespace, Labels: w.Labels, Addresses: w.Addresses, Workload: w,
 		})
 	}
-	out := slices.Concat(s.scope.Problems(), s.common.names.problems(s.common.services), s.problems, s.common.problems())
+	out := slices.Concat(s.scope.Problems(), s.ingressProblems(), s.common.names.problems(s.common.services), s.problems, s.common.problems())
 	for _, c := range s.classes.made() {
 		if c.names != s.common.names {
 			out = append(out, c.names.problems(c.services)...)
@@ -190,11 +191,11 @@ func (s *Snapshot) unpatched(p *model.Proxy) *envoy.View {
 }
 
 func (s *Snapshot) sidecar(p *model.Proxy) *envoy.View {
-	own := s.workloads.inbound(s.mesh, p)
+	own := s.workloads.inbound(s.mesh, s.scope, p)
 	c := s.classOf(p)
 	secrets := envoy.Layers{Shared: c.secrets.files.layer}
 	if p.Workload != nil {
-		secrets.Own = c.secrets.keys.layer
+		secrets.Own = ownSecrets(c.secrets, own.secrets)
 	}
 	return &envoy.View{Types: map[string]envoy.Layers{
 		envoy.ClusterType:   {Shared: c.clusters.layer, Own: own.clusters},

@@ -9,6 +9,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/policy"
+	"github.com/isthmesh/isthmesh/controlplane/scope"
 	"github.com/isthmesh/isthmesh/controlplane/sidecar"
 )
 
@@ -29,14 +30,16 @@ type workload struct {
 	// guarded is what policies were chosen for, and chosen those that hold.
 	guarded policy.Guarded
 	chosen  *policy.Chosen
-	own     lazy[inbound]
+	// scope that holds for it; nil for none.
+	scope *model.Scope
+	own   lazy[inbound]
 }
 
 // inbound is what a sidecar takes.
-type inbound struct{ clusters, listeners *envoy.Layer }
+type inbound struct{ clusters, listeners, secrets *envoy.Layer }
 
 // next keeps what still holds for a mesh.
-func (w *workloads) next(mesh *model.Mesh) *workloads {
+func (w *workloads) next(mesh *model.Mesh, scopes *scope.Index) *workloads {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := &workloads{of: make(map[workloadKey]*workload, len(w.of))}
@@ -52,15 +55,28 @@ func (w *workloads) next(mesh *model.Mesh) *workloads {
 			continue
 		}
 		chosen := out.chosen.Put(policy.Choose(mesh, guarded, old.chosen))
-		if now == old.in && chosen == old.chosen {
+		holds := scopeOf(scopes, now)
+		if now == old.in && chosen == old.chosen && holds == old.scope {
 			out.of[k] = old
 			continue
 		}
-		fresh := &workload{in: now, guarded: guarded, chosen: chosen}
+		fresh := &workload{in: now, guarded: guarded, chosen: chosen, scope: holds}
 		fresh.own.earlier = old.own.peek()
 		out.of[k] = fresh
 	}
 	return out
+}
+
+// scopeOf a workload. A stranger has none: it takes what proves itself, and no more.
+func scopeOf(scopes *scope.Index, w *model.Workload) *model.Scope {
+	if w == sidecar.Stranger {
+		return nil
+	}
+	c := scope.Caller{Namespace: w.Namespace}
+	if scopes.AsksLabels() {
+		c.Labels = model.LabelsOf(w.Labels)
+	}
+	return scopes.ScopeOf(c)
 }
 
 func guardedBy(w *model.Workload) policy.Guarded {
@@ -69,7 +85,7 @@ func guardedBy(w *model.Workload) policy.Guarded {
 
 // inbound of a proxy's workload; while that is not known, of a stranger under
 // the policies that hold for what the proxy says of itself.
-func (w *workloads) inbound(mesh *model.Mesh, p *model.Proxy) inbound {
+func (w *workloads) inbound(mesh *model.Mesh, scopes *scope.Index, p *model.Proxy) inbound {
 	in, guarded := p.Workload, policy.Guarded{Namespace: p.Namespace, Labels: p.Labels}
 	k := workloadKey{p.Namespace, p.Name}
 	if in == nil {
@@ -86,7 +102,7 @@ func (w *workloads) inbound(mesh *model.Mesh, p *model.Proxy) inbound {
 	}
 	e := w.of[k]
 	if e == nil || e.in != in || in == sidecar.Stranger && !maps.Equal(e.guarded.Labels, guarded.Labels) {
-		fresh := &workload{in: in, guarded: guarded, chosen: w.chosen.Put(policy.Choose(mesh, guarded, nil))}
+		fresh := &workload{in: in, guarded: guarded, chosen: w.chosen.Put(policy.Choose(mesh, guarded, nil)), scope: scopeOf(scopes, in)}
 		if e != nil {
 			fresh.own.earlier = e.own.peek()
 		}
@@ -94,21 +110,28 @@ func (w *workloads) inbound(mesh *model.Mesh, p *model.Proxy) inbound {
 		w.of[k] = e
 	}
 	w.mu.Unlock()
-	return e.own.get(func(earlier inbound) inbound { return take(mesh.Settings, in, e.chosen, earlier) })
+	return e.own.get(func(earlier inbound) inbound {
+		return take(sidecar.Intake{Settings: mesh.Settings, Workload: in, Scope: e.scope}, e.chosen, earlier)
+	})
 }
 
-func take(s *model.Settings, w *model.Workload, policies *policy.Chosen, earlier inbound) inbound {
-	listener, err := sidecar.Inbound(s, w, policies)
+func take(in sidecar.Intake, policies *policy.Chosen, earlier inbound) inbound {
+	listeners, err := in.Listeners(policies)
 	if err != nil {
 		return earlier
 	}
-	clusters, err := sidecar.InboundClusters(s, w)
+	clusters, err := in.Clusters()
+	if err != nil {
+		return earlier
+	}
+	secrets, err := in.Secrets()
 	if err != nil {
 		return earlier
 	}
 	return inbound{
 		clusters:  same(earlier.clusters, clusters),
-		listeners: same(earlier.listeners, []*envoy.Resource{listener}),
+		listeners: same(earlier.listeners, listeners),
+		secrets:   same(earlier.secrets, secrets),
 	}
 }
 

@@ -209,12 +209,12 @@ func (s *session) answer(k kind, r *request, now time.Time) verdict {
 		return refused
 	}
 	if t.bad == nil {
-		t.bad = map[string]string{}
+		t.bad = map[string]bad{}
 	}
 	var rest []string
 	for _, res := range f.payload.all() {
 		if _, blamed := slices.BinarySearch(names, res.Name); blamed {
-			t.bad[res.Name] = res.Version
+			t.bad[res.Name] = bad{res.Version, t.report.nack.Message}
 		} else {
 			rest = append(rest, res.Name)
 		}

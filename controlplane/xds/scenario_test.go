@@ -229,6 +229,9 @@ func (s *stage) state() []string {
 			out = append(out, line)
 		}
 	}
+	for _, r := range s.server.Rejections() {
+		out = append(out, fmt.Sprintf("refused now by %s.%s: %s %q: %s", r.Proxy.Name, r.Proxy.Namespace, shortName[r.TypeURL], r.Resource, r.Reason))
+	}
 	return out
 }
 

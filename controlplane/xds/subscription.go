@@ -41,8 +41,8 @@ type subscription struct {
 	// again: the next response repeats what was good in a rejected one.
 	again  bool
 	report report
-	// bad are the versions of resources that the client rejected; nil mostly.
-	bad map[string]string
+	// bad are the resources that the client rejected, and in which version; nil mostly.
+	bad map[string]bad
 }
 
 // flight is the response that the client has not answered yet.
@@ -141,8 +141,8 @@ func (t *subscription) good(resources []*envoy.Resource) []*envoy.Resource {
 	}
 	var out []*envoy.Resource
 	for _, r := range resources {
-		switch v, rejected := t.bad[r.Name]; {
-		case rejected && v == r.Version:
+		switch b, rejected := t.bad[r.Name]; {
+		case rejected && b.version == r.Version:
 			continue
 		case rejected:
 			delete(t.bad, r.Name)

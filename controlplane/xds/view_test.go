@@ -91,7 +91,8 @@ type world struct {
 	pods  map[string]*model.Workload
 }
 
-func (w *world) View(p *model.Proxy) *envoy.View                 { return w.views[p.Labels["class"]] }
+func (w *world) View(p *model.Proxy) *envoy.View { return w.views[p.Labels["class"]] }
+
 func (w *world) Workload(namespace, name string) *model.Workload { return w.pods[namespace+"/"+name] }
 
 // builder makes worlds that share what did not change, as real snapshots do.

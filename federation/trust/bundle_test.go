@@ -37,7 +37,7 @@ func TestBundleIsASet(t *testing.T) {
 	if got := trust.Fingerprint(a); len(got) != 64 {
 		t.Errorf("fingerprint is %q", got)
 	}
-	if !(trust.Bundle)(nil).NotAfter().IsZero() || !one.NotAfter().Equal(a.NotAfter) {
+	if !trust.Bundle(nil).NotAfter().IsZero() || !one.NotAfter().Equal(a.NotAfter) {
 		t.Error("wrong expiry of a bundle")
 	}
 }

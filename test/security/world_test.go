@@ -171,18 +171,22 @@ func newPaper(t testing.TB) *world {
 		Labels: map[string]string{"app": "server"}, MTLS: model.Strict,
 		PortMTLS: []model.PortMTLS{{Port: 7071}, {Port: 7072, Mode: model.Disable}, {Port: 8081}, {Port: 8082, Mode: model.Disable}},
 		Inbound: []model.InboundPort{
-			{Port: 7070, Protocol: model.TCP}, {Port: 7071, Protocol: model.TCP}, {Port: 7072, Protocol: model.TCP},
-			{Port: 8080, Protocol: model.HTTP}, {Port: 8081, Protocol: model.HTTP}, {Port: 8082, Protocol: model.HTTP},
+			{Port: 7070, Protocol: model.TCP},
+			{Port: 7071, Protocol: model.TCP},
+			{Port: 7072, Protocol: model.TCP},
+			{Port: 8080, Protocol: model.HTTP},
+			{Port: 8081, Protocol: model.HTTP},
+			{Port: 8082, Protocol: model.HTTP},
 		},
 	}
 	tokens := map[string]security.Token{"garbage": {}}
 	w.tokens["garbage"] = "not-a-token"
 	for name, c := range claims {
-		key, valid := w.issuer, true
+		key := w.issuer
 		if name == "forged" {
 			key = newIssuer(t)
 		}
-		valid = name != "forged" && name != "unknown" && name != "expired"
+		valid := name != "forged" && name != "unknown" && name != "expired"
 		w.tokens[name] = key.sign(t, c)
 		tokens[name] = security.Token{Valid: valid, Claims: c}
 	}
@@ -253,16 +257,17 @@ func (w *world) try(m *model.Mesh) error {
 // view is what the workload's proxy gets.
 func (w *world) view(m *model.Mesh) (*envoy.View, error) {
 	chosen := policy.Choose(m, policy.Guarded{Namespace: w.workload.Namespace, Labels: w.workload.Labels}, nil)
-	listener, err := sidecar.Inbound(m.Settings, w.workload, chosen)
+	in := sidecar.Intake{Settings: m.Settings, Workload: w.workload}
+	listeners, err := in.Listeners(chosen)
 	if err != nil {
 		return nil, err
 	}
-	clusters, err := sidecar.InboundClusters(m.Settings, w.workload)
+	clusters, err := in.Clusters()
 	if err != nil {
 		return nil, err
 	}
 	return &envoy.View{Types: map[string]envoy.Layers{
-		envoy.ListenerType: {Own: layer(listener)}, envoy.ClusterType: {Own: layer(append(clusters, w.clusters...)...)},
+		envoy.ListenerType: {Own: layer(listeners...)}, envoy.ClusterType: {Own: layer(append(clusters, w.clusters...)...)},
 		envoy.EndpointType: {}, envoy.RouteType: {},
 	}}, nil
 }

@@ -5,6 +5,7 @@ package simulate
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"strings"
 
@@ -55,7 +56,10 @@ func (w *walk) request(m *hcmv3.HttpConnectionManager) error {
 	}
 	w.match = subset(route.GetRoute().GetMetadataMatch())
 	if to := w.result.Clusters; len(to) > 0 {
-		return w.to(to[w.call.Pick%len(to)].Cluster)
+		i := w.call.Pick % len(to)
+		// What a share asks of endpoints is added to what the route does.
+		maps.Copy(w.match, subset(route.GetRoute().GetWeightedClusters().GetClusters()[i].GetMetadataMatch()))
+		return w.to(to[i].Cluster)
 	}
 	return w.to(route.GetRoute().GetCluster())
 }

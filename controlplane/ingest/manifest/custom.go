@@ -64,8 +64,8 @@ func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	scheme.AddKnownTypes(networkingbeta.SchemeGroupVersion, &networkingbeta.ProxyConfig{})
 	scheme.AddKnownTypes(networkingalpha.SchemeGroupVersion, &networkingalpha.EnvoyFilter{})
-	scheme.AddKnownTypes(gatewaybeta.SchemeGroupVersion, &gatewaybeta.ReferenceGrant{})
-	scheme.AddKnownTypes(gatewayv1.SchemeGroupVersion,
+	scheme.AddKnownTypes(schema.GroupVersion(gatewaybeta.GroupVersion), &gatewaybeta.ReferenceGrant{})
+	scheme.AddKnownTypes(schema.GroupVersion(gatewayv1.GroupVersion),
 		&gatewayv1.GatewayClass{}, &gatewayv1.Gateway{}, &gatewayv1.ListenerSet{}, &gatewayv1.HTTPRoute{}, &gatewayv1.GRPCRoute{},
 		&gatewayv1.TLSRoute{}, &gatewayv1.TCPRoute{}, &gatewayv1.UDPRoute{}, &gatewayv1.BackendTLSPolicy{})
 	builder := runtime.NewSchemeBuilder(corev1.AddToScheme, discoveryv1.AddToScheme, networking.AddToScheme, security.AddToScheme,

@@ -30,7 +30,7 @@ func (r *reader) balancer(field string, b *api.LoadBalancerSettings) *model.Bala
 	case *api.LoadBalancerSettings_Simple:
 		switch v.Simple {
 		case api.LoadBalancerSettings_UNSPECIFIED:
-		case api.LoadBalancerSettings_LEAST_REQUEST, api.LoadBalancerSettings_LEAST_CONN: //nolint:staticcheck // the API still takes it
+		case api.LoadBalancerSettings_LEAST_REQUEST, api.LoadBalancerSettings_LEAST_CONN:
 			out.Kind = model.LeastRequest
 		case api.LoadBalancerSettings_ROUND_ROBIN:
 			out.Kind = model.RoundRobin

@@ -67,8 +67,12 @@ func (r *reader) exclusive(field string, h *networking.HTTPRoute) {
 		name  string
 		there bool
 	}{
-		{"rewrite", h.GetRewrite() != nil}, {"fault", h.GetFault() != nil}, {"mirror", h.GetMirror() != nil},
-		{"mirrors", len(h.GetMirrors()) > 0}, {"timeout", h.GetTimeout() != nil}, {"retries", h.GetRetries() != nil},
+		{"rewrite", h.GetRewrite() != nil},
+		{"fault", h.GetFault() != nil},
+		{"mirror", h.GetMirror() != nil},
+		{"mirrors", len(h.GetMirrors()) > 0},
+		{"timeout", h.GetTimeout() != nil},
+		{"retries", h.GetRetries() != nil},
 	} {
 		if !part.there {
 			continue

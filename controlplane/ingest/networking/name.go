@@ -85,9 +85,10 @@ func onlyHas(s, others string) bool {
 // isLabelKey and isLabelValue are Kubernetes' syntax of labels.
 func isLabelKey(key string) bool {
 	prefix, name, ok := strings.Cut(key, "/")
-	if !ok {
-		prefix, name = "", key
-	} else if prefix == "" || notAName(prefix) != "" {
+	switch {
+	case !ok:
+		name = key
+	case prefix == "" || notAName(prefix) != "":
 		return false
 	}
 	return name != "" && isLabelValue(name)

@@ -155,9 +155,12 @@ func (r *reader) clientCertificates(field string, t *api.ServerTLSSettings, out 
 		name  string
 		there bool
 	}{
-		{"subjectAltNames", len(t.GetSubjectAltNames()) > 0}, {"verifyCertificateSpki", len(t.GetVerifyCertificateSpki()) > 0},
-		{"verifyCertificateHash", len(t.GetVerifyCertificateHash()) > 0}, {"caCrl", t.GetCaCrl() != ""},
-		{"caCertCredentialName", t.GetCaCertCredentialName() != ""}, {"insecureSkipVerify", out.AllowInvalidClients},
+		{"subjectAltNames", len(t.GetSubjectAltNames()) > 0},
+		{"verifyCertificateSpki", len(t.GetVerifyCertificateSpki()) > 0},
+		{"verifyCertificateHash", len(t.GetVerifyCertificateHash()) > 0},
+		{"caCrl", t.GetCaCrl() != ""},
+		{"caCertCredentialName", t.GetCaCertCredentialName() != ""},
+		{"insecureSkipVerify", out.AllowInvalidClients},
 	} {
 		// It was meant to keep somebody out, so it is no mere warning.
 		if part.there && !asks && (out.Mode != model.MeshListenerTLS || part.name != "subjectAltNames") {

@@ -178,6 +178,11 @@ func (r *reader) ingress(field string, l *api.IstioIngressListener, to *model.Sc
 	r.defaultEndpoint(field+".defaultEndpoint", l.GetDefaultEndpoint())
 	if t := l.GetTls(); t != nil {
 		out.TLS = r.serverTLS(field+".tls", t)
+		if strings.EqualFold(l.GetPort().GetProtocol(), "HTTPS") {
+			out.Protocol = model.HTTP // what is inside
+		} else if out.Protocol == model.TLS {
+			out.Protocol = model.TCP
+		}
 		switch out.TLS.Mode {
 		case model.TerminateTLS, model.MutualListenerTLS, model.OptionalMutualTLS:
 		default:

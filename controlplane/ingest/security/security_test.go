@@ -114,7 +114,8 @@ spec:
 	}
 	wanted := []security.Wanted{
 		{URI: "https://b.example/keys", Timeout: 3 * time.Second},
-		{URI: "https://c.example/.well-known/openid-configuration"}, {URI: "https://d.example/keys"},
+		{URI: "https://c.example/.well-known/openid-configuration"},
+		{URI: "https://d.example/keys"},
 	}
 	if d := cmp.Diff(wanted, out.Wanted); d != "" {
 		t.Error(d)

@@ -238,7 +238,22 @@ func RandomScope(t *rapid.T, m *model.Mesh, i int) *model.Scope {
 		}
 		s.Egress = append(s.Egress, e)
 	}
+	randomIngress(t, s)
 	return s
+}
+
+// randomIngress of a Scope, without files, which no proxy here has.
+func randomIngress(t *rapid.T, s *model.Scope) {
+	if rapid.Bool().Draw(t, "limit") {
+		s.Inbound = &model.ConnectionPool{MaxConnections: 5, MaxRequestsPerConn: 2}
+	}
+	for i := range rapid.IntRange(0, 3).Draw(t, "ingress") {
+		s.Ingress = append(s.Ingress, model.Ingress{
+			Port: uint16(21000 + i), Protocol: protocols.Draw(t, "protocol"), Bind: "127.0.0.1",
+			Endpoint:  rapid.SampledFrom([]string{"", "127.0.0.1:8080", "[::1]:8080", "0.0.0.0:8080", "[::]:8080", "unix:///run/app.sock"}).Draw(t, "endpoint"),
+			NoCapture: rapid.Bool().Draw(t, "bound"),
+		})
+	}
 }
 
 // RandomPatch of an EnvoyFilter; some make what Envoy's API forbids.

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package xds
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/isthmesh/isthmesh/controlplane/model"
+)
+
+// bad is what a client rejected of a resource, and why.
+type bad struct{ version, reason string }
+
+// Rejections are the resources that proxies refuse now, of what they are to
+// have; sorted by proxy, type and resource. A proxy that took a mended resource,
+// or is to have another one by now, is not in it.
+func (s *Server) Rejections() []model.Rejection {
+	var out []model.Rejection
+	for _, st := range s.open() {
+		out = append(out, st.rejections()...)
+	}
+	slices.SortFunc(out, func(a, b model.Rejection) int {
+		return cmp.Or(
+			cmp.Compare(a.Proxy.Namespace, b.Proxy.Namespace), cmp.Compare(a.Proxy.Name, b.Proxy.Name),
+			cmp.Compare(a.TypeURL, b.TypeURL), cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Reason, b.Reason))
+	})
+	return slices.CompactFunc(out, func(a, b model.Rejection) bool {
+		return a.Proxy.Namespace == b.Proxy.Namespace && a.Proxy.Name == b.Proxy.Name &&
+			a.TypeURL == b.TypeURL && a.Resource == b.Resource && a.Reason == b.Reason
+	})
+}
+
+func (st *stream) rejections() []model.Rejection {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.proxy == nil {
+		return nil
+	}
+	var out []model.Rejection
+	for k := range kinds {
+		for name, reason := range st.session.types[k].rejections() {
+			out = append(out, model.Rejection{Proxy: st.proxy, TypeURL: typeURLs[k], Resource: name, Reason: reason})
+		}
+	}
+	return out
+}
+
+// rejections by name, with the client's reasons.
+func (t *subscription) rejections() map[string]string {
+	if !t.report.rejected && len(t.bad) == 0 {
+		return nil
+	}
+	out := map[string]string{}
+	for name, b := range t.bad {
+		if r := get(t.base, name); r != nil && r.Version == b.version {
+			out[name] = b.reason
+		}
+	}
+	// The last response as a whole: state of the world, or nobody knows what is bad in it.
+	if n := t.report.nack; t.report.rejected && n != nil && len(out) == 0 {
+		for _, name := range n.Resources {
+			if get(t.base, name) != nil && t.bad[name] == (bad{}) {
+				out[name] = n.Message
+			}
+		}
+		if len(n.Resources) == 0 {
+			out[""] = n.Message
+		}
+	}
+	return out
+}
