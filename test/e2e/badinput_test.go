@@ -139,7 +139,7 @@ func TestBadChartValue(t *testing.T) {
 	eventually(t, 30*time.Second, "the API server refuses the value", func() error {
 		_, err := try(t, "hub", append(patch(wrong), "--dry-run=server")...)
 		if err == nil || !strings.Contains(err.Error(), `"replicaCount" is wrong: got string, want integer`) {
-			return fmt.Errorf("got %v", err)
+			return fmt.Errorf("got another answer: %w", err)
 		}
 		return nil
 	})

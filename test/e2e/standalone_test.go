@@ -80,9 +80,14 @@ spec:
 		}
 	}
 	settled()
-	if s := mustCall(t, "solo", "default", "client", "http://server/", "--count", "5"); len(s.Identities) != 0 {
-		t.Errorf("identities without sidecars: %v", s.Identities)
-	}
+	// A pod is ready a moment before the node's own proxy knows.
+	eventually(t, 20*time.Second, "calls without sidecars", func() error {
+		s, err := call(t, "solo", "default", "client", "http://server/", "--count", "5")
+		if err == nil && len(s.Identities) != 0 {
+			t.Errorf("identities without sidecars: %v", s.Identities)
+		}
+		return err
+	})
 
 	kubectl(t, "solo", "label", "namespace", "default", "istio-injection=enabled")
 	kubectl(t, "solo", "rollout", "restart", "deployment/server", "deployment/client")

@@ -30,7 +30,7 @@ func (r *reader) balancer(field string, b *api.LoadBalancerSettings) *model.Bala
 	case *api.LoadBalancerSettings_Simple:
 		switch v.Simple {
 		case api.LoadBalancerSettings_UNSPECIFIED:
-		case api.LoadBalancerSettings_LEAST_REQUEST, api.LoadBalancerSettings_LEAST_CONN:
+		case api.LoadBalancerSettings_LEAST_REQUEST, api.LoadBalancerSettings_LEAST_CONN: //nolint:staticcheck // the API still takes it
 			out.Kind = model.LeastRequest
 		case api.LoadBalancerSettings_ROUND_ROBIN:
 			out.Kind = model.RoundRobin
@@ -119,7 +119,7 @@ func (r *reader) hashCookie(field string, c *api.LoadBalancerSettings_Consistent
 }
 
 func (r *reader) warmup(field string, b *api.LoadBalancerSettings) *model.Warmup {
-	old := b.GetWarmupDurationSecs() //nolint:staticcheck // the API still takes it
+	old := b.GetWarmupDurationSecs()
 	w := b.GetWarmup()
 	switch {
 	case w != nil && old != nil:
