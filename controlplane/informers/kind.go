@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
+	"google.golang.org/protobuf/proto"
+	networking "istio.io/client-go/pkg/apis/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -219,10 +221,21 @@ func sameContent[T object](a, b T) bool {
 	}
 	if a.GetGeneration() > 0 && a.GetGeneration() == b.GetGeneration() && a.GetUID() == b.GetUID() {
 		// The API server counts what changes a spec.
-		return maps.Equal(a.GetLabels(), b.GetLabels()) && maps.Equal(a.GetAnnotations(), b.GetAnnotations())
+		return maps.Equal(a.GetLabels(), b.GetLabels()) && maps.Equal(a.GetAnnotations(), b.GetAnnotations()) && sameHealth(a, b)
 	}
 	left, right := a.DeepCopyObject().(metav1.Object), b.DeepCopyObject().(metav1.Object)
 	left.SetResourceVersion("")
 	right.SetResourceVersion("")
 	return equality.Semantic.DeepEqual(left, right)
+}
+
+// sameHealth compares the status of WorkloadEntries, which says whether they are
+// healthy and moves no generation. No other kind is kept with a generation and a status.
+func sameHealth[T object](a, b T) bool {
+	left, ok := any(a).(*networking.WorkloadEntry)
+	if !ok {
+		return true
+	}
+	right, ok := any(b).(*networking.WorkloadEntry)
+	return ok && proto.Equal(&left.Status, &right.Status)
 }
