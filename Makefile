@@ -111,6 +111,10 @@ conformance: prepare images $(BIN)/helm ## The Gateway API's public conformance 
 security: prepare ## Every case of the security table, the replays and 5,000 generated policies on real Envoy, with the counts.
 	$(call step,security,go test -count=1 -timeout 20m -v ./test/security -args -all | grep -E '^(security:|--- FAIL|FAIL|ok|panic)|^ +[a-z_]+_test.go')
 
+.PHONY: explore
+explore: ## The property tests with new random draws, ten times as many: what they find becomes a test.
+	$(call step,property tests,go test -count=1 -timeout 60m $$(grep -rl test/fixedseed --include=*_test.go . | xargs -n1 dirname | sort -u) -rapid.seed=0 -rapid.checks=1000)
+
 .PHONY: bench
 bench: ## The benchmarks that the documents quote.
 	$(call step,fan-out,go test -run '^$$' -bench Fanout -benchtime 1x ./controlplane/xds)

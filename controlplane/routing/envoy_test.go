@@ -20,6 +20,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/routing"
 	"github.com/isthmesh/isthmesh/test/envoybin"
+	_ "github.com/isthmesh/isthmesh/test/fixedseed" // the same draws in every run
 	"github.com/isthmesh/isthmesh/test/generate"
 )
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/snapshot"
+	_ "github.com/isthmesh/isthmesh/test/fixedseed" // the same draws in every run
 	"github.com/isthmesh/isthmesh/test/pipeline/scenario"
 )
 

@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
+	_ "github.com/isthmesh/isthmesh/test/fixedseed" // the same draws in every run
 )
 
 // TestAnyHistory: whatever is pushed, however slowly the proxy takes and answers

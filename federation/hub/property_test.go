@@ -16,6 +16,7 @@ import (
 	federationv1 "github.com/isthmesh/isthmesh/api/federation/v1"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/federation/wire"
+	_ "github.com/isthmesh/isthmesh/test/fixedseed" // the same draws in every run
 )
 
 // TestConverges: whatever happened, in whatever order, once everybody is there

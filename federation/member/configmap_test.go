@@ -17,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"pgregory.net/rapid"
+
+	_ "github.com/isthmesh/isthmesh/test/fixedseed" // the same draws in every run
 )
 
 // api keeps ConfigMaps as an API server does, and fails after as many writes as

@@ -12,6 +12,7 @@ import (
 
 	federationv1 "github.com/isthmesh/isthmesh/api/federation/v1"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	_ "github.com/isthmesh/isthmesh/test/fixedseed" // the same draws in every run
 )
 
 // TestProtocols: the two enumerations have one order, which the conversion relies on.

@@ -19,6 +19,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/networking"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	_ "github.com/isthmesh/isthmesh/test/fixedseed" // the same draws in every run
 )
 
 // texts that fields may hold: what is usual, and what nobody should write.
