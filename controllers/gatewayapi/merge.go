@@ -27,88 +27,71 @@ func timed(want, has []metav1.Condition, now metav1.Time) []metav1.Condition {
 	return out
 }
 
+// timedEach does so for the conditions of each entry of a list. The entry as it
+// is has the same key.
+func timedEach[T any](want, has []T, same func(a, b *T) bool, conditions func(*T) *[]metav1.Condition, now metav1.Time) []T {
+	out := slices.Clone(want)
+	for i := range out {
+		var before []metav1.Condition
+		for j := range has {
+			if same(&out[i], &has[j]) {
+				before = *conditions(&has[j])
+			}
+		}
+		*conditions(&out[i]) = timed(*conditions(&out[i]), before, now)
+	}
+	return out
+}
+
 // mergeGateway is the status to write on top of what is there.
 func mergeGateway(want, has gateway.GatewayStatus, now metav1.Time) gateway.GatewayStatus {
 	want.Conditions = timed(want.Conditions, has.Conditions, now)
-	listeners := slices.Clone(want.Listeners)
-	for i, l := range listeners {
-		var before []metav1.Condition
-		for _, h := range has.Listeners {
-			if h.Name == l.Name {
-				before = h.Conditions
-			}
-		}
-		listeners[i].Conditions = timed(l.Conditions, before, now)
-	}
-	want.Listeners = listeners
+	want.Listeners = timedEach(want.Listeners, has.Listeners,
+		func(a, b *gateway.ListenerStatus) bool { return a.Name == b.Name },
+		func(l *gateway.ListenerStatus) *[]metav1.Condition { return &l.Conditions }, now)
 	return want
 }
 
 func mergeListenerSet(want, has gateway.ListenerSetStatus, now metav1.Time) gateway.ListenerSetStatus {
 	want.Conditions = timed(want.Conditions, has.Conditions, now)
-	listeners := slices.Clone(want.Listeners)
-	for i, l := range listeners {
-		var before []metav1.Condition
-		for _, h := range has.Listeners {
-			if h.Name == l.Name {
-				before = h.Conditions
-			}
-		}
-		listeners[i].Conditions = timed(l.Conditions, before, now)
-	}
-	want.Listeners = listeners
+	want.Listeners = timedEach(want.Listeners, has.Listeners,
+		func(a, b *gateway.ListenerEntryStatus) bool { return a.Name == b.Name },
+		func(l *gateway.ListenerEntryStatus) *[]metav1.Condition { return &l.Conditions }, now)
 	return want
 }
 
-// mostParents of a route, as the API has it.
-const mostParents = 32
+// Most entries that the API allows in a route's and in a policy's status.
+const (
+	mostParents   = 32
+	mostAncestors = 16
+)
 
 // mergeParents replaces what this controller says, and leaves what others do.
 func mergeParents(want, has []gateway.RouteParentStatus, now metav1.Time) []gateway.RouteParentStatus {
-	out := []gateway.RouteParentStatus{}
-	var ours []gateway.RouteParentStatus
+	others := []gateway.RouteParentStatus{}
 	for _, h := range has {
-		if h.ControllerName == gatewayapi.ControllerName {
-			ours = append(ours, h)
-		} else {
-			out = append(out, h)
+		if h.ControllerName != gatewayapi.ControllerName {
+			others = append(others, h)
 		}
 	}
-	for _, w := range want {
-		var before []metav1.Condition
-		for _, h := range ours {
-			if equality.Semantic.DeepEqual(h.ParentRef, w.ParentRef) {
-				before = h.Conditions
-			}
-		}
-		w.Conditions = timed(w.Conditions, before, now)
-		out = append(out, w)
-	}
-	return out[:min(len(out), mostParents)]
+	ours := timedEach(want, has, func(a, b *gateway.RouteParentStatus) bool {
+		return a.ControllerName == b.ControllerName && equality.Semantic.DeepEqual(a.ParentRef, b.ParentRef)
+	}, func(p *gateway.RouteParentStatus) *[]metav1.Condition { return &p.Conditions }, now)
+	return atMost(mostParents, append(others, ours...))
 }
 
-// mostAncestors of a policy, as the API has it.
-const mostAncestors = 16
-
+// mergeAncestors does so for the status of a policy.
 func mergeAncestors(want, has []gateway.PolicyAncestorStatus, now metav1.Time) []gateway.PolicyAncestorStatus {
-	out := []gateway.PolicyAncestorStatus{}
-	var ours []gateway.PolicyAncestorStatus
+	others := []gateway.PolicyAncestorStatus{}
 	for _, h := range has {
-		if h.ControllerName == gatewayapi.ControllerName {
-			ours = append(ours, h)
-		} else {
-			out = append(out, h)
+		if h.ControllerName != gatewayapi.ControllerName {
+			others = append(others, h)
 		}
 	}
-	for _, w := range want {
-		var before []metav1.Condition
-		for _, h := range ours {
-			if equality.Semantic.DeepEqual(h.AncestorRef, w.AncestorRef) {
-				before = h.Conditions
-			}
-		}
-		w.Conditions = timed(w.Conditions, before, now)
-		out = append(out, w)
-	}
-	return out[:min(len(out), mostAncestors)]
+	ours := timedEach(want, has, func(a, b *gateway.PolicyAncestorStatus) bool {
+		return a.ControllerName == b.ControllerName && equality.Semantic.DeepEqual(a.AncestorRef, b.AncestorRef)
+	}, func(p *gateway.PolicyAncestorStatus) *[]metav1.Condition { return &p.Conditions }, now)
+	return atMost(mostAncestors, append(others, ours...))
 }
+
+func atMost[T any](n int, all []T) []T { return all[:min(len(all), n)] }

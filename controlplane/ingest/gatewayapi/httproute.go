@@ -164,9 +164,6 @@ func timeouts(rule *model.HTTPRule, t *gateway.HTTPRouteTimeouts) fault {
 	return fault{}
 }
 
-// defaultAttempts when a retry doesn't say how many.
-const defaultAttempts = 2
-
 // retryOn are the failures to reach a backend, or to get an answer in time,
 // that every retry of the Gateway API is also for (GEP-1731).
 func retryOn() []string {
@@ -177,7 +174,7 @@ func retries(rule *model.HTTPRule, r *gateway.HTTPRouteRetry) fault {
 	if r == nil {
 		return fault{}
 	}
-	out := &model.Retries{Attempts: defaultAttempts, On: retryOn()}
+	out := &model.Retries{MeshAttempts: r.Attempts == nil, On: retryOn()}
 	if r.Attempts != nil {
 		out.Attempts = uint32(max(*r.Attempts, 0))
 	}

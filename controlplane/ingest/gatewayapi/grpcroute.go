@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"regexp"
 
-	corev1 "k8s.io/api/core/v1"
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -71,47 +70,4 @@ func (b *bodyBuilder) grpc(i int, spec *gateway.GRPCRouteRule) {
 	}
 	b.sessions(at, spec.SessionPersistence)
 	b.body.http = append(b.body.http, rule)
-}
-
-func (x *index) tlsRoute(o *gateway.TLSRoute) *route {
-	r := &route{of: objectOf(kindTLSRoute, o), origin: originOf(kindTLSRoute, o), spec: &o.Spec.CommonRouteSpec, hosts: hostnames(o.Spec.Hostnames)}
-	x.checkCommon(r)
-	r.body = func(refs *references) body {
-		b := &bodyBuilder{references: refs, of: r.of}
-		for i, rule := range o.Spec.Rules {
-			d := b.all(fmt.Sprintf("spec.rules[%d]", i), rule.BackendRefs)
-			b.tls = append(b.tls, model.TLSRule{Name: string(deref(rule.Name, "")), Destinations: d})
-		}
-		return b.done(len(o.Spec.Rules))
-	}
-	return r
-}
-
-func (x *index) tcpRoute(o *gateway.TCPRoute) *route {
-	r := &route{of: objectOf(kindTCPRoute, o), origin: originOf(kindTCPRoute, o), spec: &o.Spec.CommonRouteSpec}
-	x.checkCommon(r)
-	r.body = func(refs *references) body {
-		b := &bodyBuilder{references: refs, of: r.of}
-		for i, rule := range o.Spec.Rules {
-			d := b.all(fmt.Sprintf("spec.rules[%d]", i), rule.BackendRefs)
-			b.tcp = append(b.tcp, model.TCPRule{Name: string(deref(rule.Name, "")), Destinations: d})
-		}
-		return b.done(len(o.Spec.Rules))
-	}
-	return r
-}
-
-func (x *index) udpRoute(o *gateway.UDPRoute) *route {
-	r := &route{of: objectOf(kindUDPRoute, o), origin: originOf(kindUDPRoute, o), spec: &o.Spec.CommonRouteSpec}
-	x.checkCommon(r)
-	r.body = func(refs *references) body {
-		refs.transport = corev1.ProtocolUDP
-		b := &bodyBuilder{references: refs, of: r.of}
-		for i, rule := range o.Spec.Rules {
-			d := b.all(fmt.Sprintf("spec.rules[%d]", i), rule.BackendRefs)
-			b.udp = append(b.udp, model.TCPRule{Name: string(deref(rule.Name, "")), Destinations: d})
-		}
-		return b.done(len(o.Spec.Rules))
-	}
-	return r
 }
