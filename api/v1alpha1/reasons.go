@@ -93,6 +93,8 @@ const (
 	ReasonUnschedulable = "Unschedulable"
 	// ReasonGatewayAddressPending: nobody knows yet where other members reach the gateway.
 	ReasonGatewayAddressPending = "GatewayAddressPending"
+	// ReasonGatewayAddressConflict: another member of the federation is reached where the gateway is.
+	ReasonGatewayAddressConflict = "GatewayAddressConflict"
 
 	// Reasons of EndpointsSynced.
 

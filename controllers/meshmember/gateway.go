@@ -85,6 +85,26 @@ func pendingHint(service *corev1.Service) string {
 	}
 }
 
+// ownAddress is what was found, unless an older member of the federation is
+// reached there already: what is sent to one would come to the other. Members
+// of other federations never call it and may have the same private address.
+func ownAddress(a *Address, member *v1alpha1.MeshMember, others []v1alpha1.MeshMember) *Address {
+	for i := range others {
+		other := &others[i]
+		if other.UID == member.UID || other.Namespace != member.Namespace || other.Status.Federation != member.Status.Federation || !older(other, member) {
+			continue
+		}
+		for _, at := range a.Found {
+			if slices.Contains(other.Status.Gateway.Addresses, at) {
+				return &Address{Problem: &Problem{v1alpha1.ReasonGatewayAddressConflict, fmt.Sprintf(
+					"%s is where MeshMember %q is reached already, and what is sent to one would come to the other: give each member's gateway an address or a port of its own, in spec.gateway of this MeshMember or by the Service's load balancer",
+					at, other.Name)}}
+			}
+		}
+	}
+	return a
+}
+
 // nodeAddresses of ready nodes: external ones when any node has one, else internal ones.
 func nodeAddresses(nodes []corev1.Node) []string {
 	byType := map[corev1.NodeAddressType][]string{}

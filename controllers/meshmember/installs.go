@@ -204,7 +204,7 @@ func (r *Reconciler) available(ctx context.Context, s *scope) (bool, error) {
 	if err != nil {
 		return r.lost(s, err)
 	}
-	s.facts.Address = address
+	s.facts.Address = ownAddress(address, s.member, s.others)
 	return true, nil
 }
 

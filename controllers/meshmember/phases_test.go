@@ -145,6 +145,35 @@ func TestAddressOf(t *testing.T) {
 	}
 }
 
+// TestOwnAddress: of two members at one address the older keeps it.
+func TestOwnAddress(t *testing.T) {
+	at := func(name string, age time.Duration, federation string, addresses ...string) v1alpha1.MeshMember {
+		return v1alpha1.MeshMember{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID(name), CreationTimestamp: metav1.Time{Time: now.Add(-age)}},
+			Status:     v1alpha1.MeshMemberStatus{Federation: federation, Gateway: v1alpha1.GatewayStatus{Addresses: addresses}},
+		}
+	}
+	found := &Address{Found: []string{"192.0.2.1:15443", "192.0.2.2:15443"}}
+	member := at("west", time.Hour, "shop", "192.0.2.1:15443")
+	for name, test := range map[string]struct {
+		other v1alpha1.MeshMember
+		taken bool
+	}{
+		"Itself":          {member, false},
+		"Older":           {at("east", 2*time.Hour, "shop", "192.0.2.2:15443"), true},
+		"Younger":         {at("east", time.Minute, "shop", "192.0.2.2:15443"), false},
+		"OtherPort":       {at("east", 2*time.Hour, "shop", "192.0.2.2:443"), false},
+		"OtherFederation": {at("east", 2*time.Hour, "depot", "192.0.2.2:15443"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := ownAddress(found, &member, []v1alpha1.MeshMember{test.other})
+			if (got.Problem != nil) != test.taken || (len(got.Found) == 0) != test.taken {
+				t.Errorf("got %+v, taken should be %v", got, test.taken)
+			}
+		})
+	}
+}
+
 func TestNotUp(t *testing.T) {
 	waiting := func(reason string) corev1.Pod {
 		return corev1.Pod{Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{

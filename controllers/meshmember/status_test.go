@@ -108,6 +108,12 @@ var states = map[string]struct {
 	"GatewayAddress": {facts: with(func(f *Facts) {
 		f.Address = &Address{Problem: &Problem{v1alpha1.ReasonGatewayAddressPending, "Service istio-system/istio-eastwestgateway has no load balancer address yet: if the cluster has no load balancer, set spec.eastWestGateway.serviceType of the MeshFederation to NodePort, or give spec.gateway.addresses of the MeshMember"}}
 	}), trust: enrolledTrust, reason: v1alpha1.ReasonGatewayAddressPending},
+	"GatewayTaken": {facts: with(func(f *Facts) {
+		f.Address = ownAddress(&Address{Found: []string{"192.0.2.7:15443"}}, west(v1alpha1.MemberTrustStatus{}), []v1alpha1.MeshMember{{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "east", UID: "older"},
+			Status:     v1alpha1.MeshMemberStatus{Gateway: v1alpha1.GatewayStatus{Addresses: []string{"192.0.2.7:15443"}}},
+		}})
+	}), trust: enrolledTrust, reason: v1alpha1.ReasonGatewayAddressConflict},
 	"Disconnected": {facts: with(func(f *Facts) { f.Stream = &hub.Status{LastError: "connection lost", Exported: 3} }), trust: enrolledTrust, reason: v1alpha1.ReasonDisconnected},
 	"Joining":      {facts: with(func(f *Facts) { f.Stream = &hub.Status{} }), trust: v1alpha1.MemberTrustStatus{IntermediateSerial: "4f", IntermediateNotAfter: &metav1.Time{Time: now.Add(time.Hour)}, EnrolledAt: &metav1.Time{Time: now.Add(-time.Second)}}, reason: v1alpha1.ReasonProgressing},
 	"Syncing":      {facts: with(func(f *Facts) { f.Stream = &hub.Status{Connected: 1} }), trust: enrolledTrust, reason: v1alpha1.ReasonSyncing},
