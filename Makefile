@@ -49,6 +49,7 @@ test: ## All that a change must pass: lint, unit tests, real Envoy, real cluster
 unit: prepare ## Tests without clusters: pure ones, in-process gRPC, real Envoy, a real API server.
 	$(call step,unit tests,go test ./...)
 	$(call step,unit tests of the lab,cd test/lab && go test ./...)
+	$(call step,unit tests of the sample authorizer,cd test/opa && go test ./...)
 
 .PHONY: end-to-end
 end-to-end: prepare images $(BIN)/helm ## The lab's own test, the demo, then the tests on its clusters, then down again.

@@ -30,7 +30,9 @@ type pipeline struct {
 	client  atomic.Pointer[member.Client] // nil without a federation
 	imports atomic.Pointer[model.Imports] // nil: never synced, which is not empty
 	wake    chan struct{}
-	last    atomic.Pointer[built] // for /debug and statuses
+	// rejected is told when a proxy rejects what it was sent.
+	rejected chan struct{}
+	last     atomic.Pointer[built] // for /debug and statuses
 	// references are what gateways' Secrets are read by; set before run.
 	references *references
 	apiServer  string            // its address, which key sets are not fetched from; set before run
@@ -47,8 +49,8 @@ type built struct {
 	shown    *snapshot.Snapshot
 }
 
-func newPipeline(settings model.Settings, objects *informers.Set, x *xds.Server, ready *readiness) *pipeline {
-	p := &pipeline{settings: settings, objects: objects, xds: x, ready: ready, wake: make(chan struct{}, 1)}
+func newPipeline(settings model.Settings, objects *informers.Set, x *xds.Server, ready *readiness, rejected chan struct{}) *pipeline {
+	p := &pipeline{settings: settings, objects: objects, xds: x, ready: ready, wake: make(chan struct{}, 1), rejected: rejected}
 	p.keys = newKeySets(p.again)
 	return p
 }
@@ -71,22 +73,27 @@ func (p *pipeline) onImports(i *model.Imports) {
 }
 
 // again builds once more.
-func (p *pipeline) again() {
+func (p *pipeline) again() { nudge(p.wake) }
+
+// nudge who listens; not again before he has looked, who then sees it all.
+func nudge(c chan<- struct{}) {
 	select {
-	case p.wake <- struct{}{}:
-	default: // a build is due anyway and will see it
+	case c <- struct{}{}:
+	default:
 	}
 }
 
 func (p *pipeline) run(ctx context.Context) error {
 	log := logr.FromContextOrDiscard(ctx).WithName("pipeline")
 	p.ready.wait("informers", "reading the cluster")
-	if err := p.objects.WaitSynced(ctx); err != nil {
+	err := p.objects.WaitSynced(ctx)
+	if err != nil {
 		return err
 	}
 	p.ready.done("informers")
 	var result *ingest.Result
 	var shown *snapshot.Snapshot
+	var aside *snapshot.Aside
 	known := map[model.Problem]bool{}
 	patience := time.After(credentialPatience)
 	for {
@@ -111,7 +118,8 @@ func (p *pipeline) run(ctx context.Context) error {
 			case <-patience:
 			}
 		}
-		shown = snapshot.Build(result.Mesh, shown)
+		aside = aside.Next(result.Mesh)
+		shown = snapshot.BuildWithout(result.Mesh, aside, shown)
 		p.last.Store(&built{mesh: result.Mesh, objects: in, imports: in.Imports, statuses: result.Statuses(), shown: shown})
 		p.xds.Push(shown)
 		if c := p.client.Load(); c != nil {
@@ -120,22 +128,46 @@ func (p *pipeline) run(ctx context.Context) error {
 		known = logProblems(log, append(shown.Problems(), result.Mesh.Problems...), known)
 		p.news()
 		p.ready.done("first push")
+		if aside, err = p.await(ctx, shown, aside); err != nil {
+			return err
+		}
+	}
+}
+
+// soon is when it is looked at how proxies took what was set aside for them.
+const soon = 100 * time.Millisecond
+
+// await something to build again for: a change, or that a proxy refuses a filter
+// and is to be spared it. It returns what is set aside then.
+func (p *pipeline) await(ctx context.Context, shown *snapshot.Snapshot, aside *snapshot.Aside) (*snapshot.Aside, error) {
+	ticker := time.NewTicker(soon)
+	defer ticker.Stop()
+	for {
+		var look <-chan time.Time
+		if aside.Unsettled() {
+			look = ticker.C
+		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		case <-p.objects.Changes():
+			return aside, nil
 		case <-p.wake:
+			return aside, nil
+		case <-p.rejected:
+		case <-look:
 		}
+		if next := shown.Refused(p.xds.Rejections(), p.xds.Settled); next != aside {
+			return next, nil
+		}
+		p.news() // others that are to blame are told on their objects
 	}
 }
 
 // news tells those who write statuses that there may be something to write.
 func (p *pipeline) news() {
 	for _, c := range p.tell {
-		select {
-		case c <- struct{}{}:
-		default: // it has yet to look, and will see this too
-		}
+		nudge(c)
 	}
 }
 

@@ -61,7 +61,10 @@ func run(ctx context.Context, o *options) error {
 		return err
 	}
 	own := signing.ServerCertificate(serverNames(o.namespace, o.revision, o.settings.DomainSuffix))
-	pushes, err := xds.New(xds.Options{Authenticator: who, Registry: metrics, Log: logr.FromContextOrDiscard(ctx).WithName("xds")})
+	rejected := make(chan struct{}, 1)
+	pushes, err := xds.New(xds.Options{
+		Authenticator: who, Registry: metrics, Log: logr.FromContextOrDiscard(ctx).WithName("xds"), Rejected: func() { nudge(rejected) },
+	})
 	if err != nil {
 		return err
 	}
@@ -73,7 +76,7 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	p := newPipeline(o.settings, objects, pushes, ready)
+	p := newPipeline(o.settings, objects, pushes, ready, rejected)
 	if u, err := url.Parse(cfg.Host); err == nil {
 		p.apiServer = u.Hostname()
 	}

@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -16,7 +15,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/isthmesh/isthmesh/controlplane/analyze"
-	"github.com/isthmesh/isthmesh/controlplane/informers"
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/manifest"
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -143,30 +141,12 @@ func (o *analyzeOptions) fromFiles(in io.Reader) (ingest.Input, []model.Problem,
 	return objects.Input, problems, nil
 }
 
-// fromCluster reads everything once.
+// fromCluster reads everything once. What may not be read might be what others
+// refer to, so nothing is said without it.
 func (o *analyzeOptions) fromCluster(ctx context.Context, access *genericclioptions.ConfigFlags) (ingest.Input, error) {
-	config, err := access.ToRESTConfig()
-	if err != nil {
-		return ingest.Input{}, err
+	state, err := clusterOptions{root: o.namespace, revision: o.revision, timeout: o.timeout}.read(ctx, access)
+	if err == nil && len(state.denied) > 0 {
+		err = deniedError(state.denied, o.namespace)
 	}
-	config.QPS, config.Burst = 100, 200
-	clients, err := informers.NewClients(config)
-	if err != nil {
-		return ingest.Input{}, err
-	}
-	objects, err := informers.New(clients, o.namespace, o.revision)
-	if err != nil {
-		return ingest.Input{}, err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, errors.New("--wait is over"))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		objects.Run(ctx)
-	}()
-	err = objects.WaitSynced(ctx)
-	input := objects.Objects()
-	cancel()
-	<-done
-	return input, err
+	return state.input, err
 }

@@ -3,23 +3,18 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/isthmesh/isthmesh/controlplane/informers"
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/policy"
-	"github.com/isthmesh/isthmesh/controlplane/policy/verdict"
 )
 
 // newExperimentalCommand holds what may still change its form.
@@ -32,16 +27,11 @@ func newExperimentalCommand(streams genericiooptions.IOStreams, access *genericc
 }
 
 type authzOptions struct {
-	source translateOptions
-	root   string
-	// What is known of the call; port 0 asks for none.
-	port       uint16
-	from, ip   string
-	host, path string
-	method     string
-	headers    []string
-	claims     []string
-	badToken   bool
+	files       []string
+	output      string
+	trustDomain string
+	cluster     clusterOptions
+	call        callFlags
 }
 
 func newAuthzCheckCommand(streams genericiooptions.IOStreams, access *genericclioptions.ConfigFlags) *cobra.Command {
@@ -51,139 +41,127 @@ func newAuthzCheckCommand(streams genericiooptions.IOStreams, access *genericcli
 		Short: "Show which policies apply to a pod, and what they decide on a call",
 		Long: `Show which AuthorizationPolicies and RequestAuthentications apply to a pod, and,
 with --port, what they decide on a call. It is the control plane's own code, fed
-from files (-f) or from the cluster. What an external authorizer would say isn't known.`,
+from the cluster that kubectl would ask, with your rights, or from files (-f).
+What an external authorizer would say isn't known.`,
 		Example: `  # the policies of a pod
   isthmesh x authz check shop/reviews-6d9f
   # may productpage of member west get /ratings?
   isthmesh x authz check shop/reviews-6d9f --port 8080 --from west.shop.example/ns/shop/sa/productpage --path /ratings
-  # from files
+  # from files, for a request with a token
   isthmesh x authz check shop/reviews-6d9f -f objects.yaml --port 8080 --header x-role=admin --claim iss=https://issuer --claim sub=alice`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in, err := o.input(cmd.Context(), cmd.InOrStdin(), access)
+			if err := checkFormat(o.output); err != nil {
+				return err
+			}
+			state, err := meshInput(cmd.Context(), o.files, cmd.InOrStdin(), o.cluster, access)
 			if err != nil {
 				return err
 			}
-			namespace := "default"
-			if access.Namespace != nil && *access.Namespace != "" {
-				namespace = *access.Namespace
+			report, err := o.check(state, namespaceOf(access), args[0])
+			if err != nil {
+				return err
 			}
-			return o.run(streams.Out, in, namespace, args[0])
+			return report.print(streams.Out, o.output)
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVarP(&o.source.files, "filename", "f", nil, "files of Kubernetes objects instead of the cluster's, - for the standard input")
-	f.StringVar(&o.source.settings.TrustDomain, "trust-domain", "", "SPIFFE trust domain of the cluster's identities; the mesh configuration's when empty")
-	f.StringVar(&o.root, "istio-namespace", "istio-system", "namespace of the control plane")
-	f.Uint16Var(&o.port, "port", 0, "port of the pod that is called")
-	f.StringVar(&o.from, "from", "", "the caller's identity: <trust domain>/ns/<namespace>/sa/<service account>; without it the call is in plaintext")
-	f.StringVar(&o.ip, "source-ip", "", "the caller's address")
-	f.StringVar(&o.host, "host", "", "host that is asked for")
-	f.StringVar(&o.method, "method", "GET", "method of the request")
-	f.StringVar(&o.path, "path", "/", "path of the request")
-	f.StringArrayVar(&o.headers, "header", nil, "name=value of a header")
-	f.StringArrayVar(&o.claims, "claim", nil, "name=value of a claim of the request's token, which is taken as valid")
-	f.BoolVar(&o.badToken, "bad-token", false, "the request has a token that isn't valid")
+	f.StringSliceVarP(&o.files, "filename", "f", nil, "files of Kubernetes objects instead of the cluster's, - for the standard input")
+	f.StringVarP(&o.output, "output", "o", "text", "text or json")
+	f.StringVar(&o.trustDomain, "trust-domain", "", "SPIFFE trust domain of the cluster's identities; the mesh configuration's when empty")
+	f.StringVar(&o.cluster.root, "istio-namespace", "istio-system", "namespace of the control plane")
+	f.StringVar(&o.cluster.revision, "revision", "", "revision of the control plane")
+	f.DurationVar(&o.cluster.timeout, "wait", 30*time.Second, "how long reading the cluster may take")
+	o.call.add(f)
 	return cmd
 }
 
-// input of a mesh, from files or from the cluster.
-func (o *authzOptions) input(ctx context.Context, stdin io.Reader, access *genericclioptions.ConfigFlags) (ingest.Input, error) {
-	o.source.settings.RootNamespace = o.root
-	if len(o.source.files) > 0 {
-		objects, err := o.source.read(stdin)
-		if err != nil {
-			return ingest.Input{}, err
-		}
-		objects.Settings = o.source.settings
-		return objects.Input, nil
-	}
-	cfg, err := access.ToRESTConfig()
-	if err != nil {
-		return ingest.Input{}, fmt.Errorf("read the kubeconfig: %w", err)
-	}
-	clients, err := informers.NewClients(cfg)
-	if err != nil {
-		return ingest.Input{}, err
-	}
-	set, err := informers.New(clients, o.root, "")
-	if err != nil {
-		return ingest.Input{}, err
-	}
-	ctx, stop := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() { set.Run(ctx); close(done) }()
-	defer func() { stop(); <-done }()
-	if err := set.WaitSynced(ctx); err != nil {
-		return ingest.Input{}, fmt.Errorf("read the cluster: %w", err)
-	}
-	in := set.Objects()
-	in.Settings = o.source.settings
-	return in, nil
+// decisive are the resources without which nothing can be said of a call.
+var decisive = []string{
+	"authorizationpolicies.security.istio.io", "configmaps", "customresourcedefinitions", "endpointslices", "namespaces",
+	"peerauthentications.security.istio.io", "pods", "requestauthentications.security.istio.io", "services",
 }
 
-func (o *authzOptions) run(out io.Writer, in ingest.Input, namespace, pod string) error {
+// check a pod: which policies apply, and what they decide on the call.
+func (o *authzOptions) check(state clusterState, namespace, pod string) (*authzReport, error) {
+	needed := func(r string) bool { return slices.Contains(decisive, r) }
+	if slices.ContainsFunc(state.denied, needed) {
+		return nil, deniedError(slices.DeleteFunc(state.denied, func(r string) bool { return !needed(r) }), o.cluster.root)
+	}
 	if ns, name, ok := strings.Cut(pod, "/"); ok {
 		namespace, pod = ns, name
 	}
+	in := state.input
+	in.Settings = model.Settings{RootNamespace: o.cluster.root, TrustDomain: o.trustDomain}
 	mesh := ingest.Build(in, nil).Mesh
 	w := mesh.Workload(namespace, pod)
 	if w == nil {
-		return fmt.Errorf("there is no pod %s/%s that runs", namespace, pod)
+		return nil, noPod(mesh, namespace, pod)
 	}
-	chosen := policy.Choose(mesh, policy.Guarded{Namespace: w.Namespace, Labels: w.Labels}, nil)
-	listPolicies(out, chosen, mesh.Problems)
+	chosen := policy.Choose(mesh, guarded(mesh, w), nil)
+	r := &authzReport{Pod: w.Namespace + "/" + w.Name, Identity: w.Identity, MutualTLS: modes(w)}
+	r.policies(mesh, chosen)
+	if !w.Meshed && guarded(mesh, w).Gateway == "" {
+		r.note("the pod has no sidecar, so nothing enforces policies there")
+	}
 	if !strict(w) && slices.ContainsFunc(chosen.Authorizations, asksIdentity) {
-		fmt.Fprintln(out, "a policy asks who the caller is, and the pod takes calls in plaintext too, whose callers are nobody; PeerAuthentication STRICT ends that")
+		r.note("a policy asks who the caller is, and the pod takes calls in plaintext too, whose callers are nobody; PeerAuthentication STRICT ends that")
 	}
-	if o.port == 0 {
-		return nil
+	for _, crd := range state.missing {
+		if needed(crd) {
+			r.note("the cluster has no " + crd + "; chart base installs the definition")
+		}
 	}
-	v, err := o.judge(mesh.Settings, w, chosen)
-	if err != nil {
-		return err
+	if len(state.denied) > 0 {
+		r.note("not read, since you may not list them: " + strings.Join(state.denied, ", "))
 	}
-	fmt.Fprintln(out)
-	printVerdict(out, v)
-	return nil
+	if o.call.port == 0 {
+		return r, nil
+	}
+	return r, o.call.judge(mesh.Settings, w, chosen, r)
 }
 
-var actions = map[model.AuthorizationAction]string{model.Allow: "ALLOW", model.Deny: "DENY", model.Audit: "AUDIT", model.Custom: "CUSTOM"}
+// guarded is what policies are chosen for: the pod's sidecar, or its gateway.
+func guarded(m *model.Mesh, w *model.Workload) policy.Guarded {
+	g := policy.Guarded{Namespace: w.Namespace, Labels: w.Labels}
+	name := w.Labels["gateway.networking.k8s.io/gateway-name"]
+	if slices.ContainsFunc(m.Gateways, func(g *model.Gateway) bool { return g.API && g.Namespace == w.Namespace && g.Name == name }) {
+		g.Gateway, g.Class = name, w.Labels["gateway.networking.k8s.io/gateway-class-name"]
+	}
+	return g
+}
 
-// listPolicies in the order in which they are asked, with what is wrong with them.
-func listPolicies(out io.Writer, c *policy.Chosen, problems []model.Problem) {
-	if c.Empty() {
-		fmt.Fprintln(out, "no policy applies: every call is allowed")
-		return
-	}
-	line := func(action string, o model.Origin, note string) {
-		fmt.Fprintf(out, "%-6s  %s/%s%s\n", action, o.Namespace, o.Name, note)
-		for _, p := range problems {
-			if p.Kind == o.Kind && p.Namespace == o.Namespace && p.Name == o.Name {
-				fmt.Fprintf(out, "        %s: %s\n", p.Field, p.Message)
-			}
+// noPod names the pods that may have been meant.
+func noPod(m *model.Mesh, namespace, pod string) error {
+	var same, elsewhere []string
+	for _, w := range m.Workloads {
+		switch {
+		case w.Namespace == namespace:
+			same = append(same, w.Name)
+		case w.Name == pod:
+			elsewhere = append(elsewhere, w.Namespace)
 		}
 	}
-	for _, a := range c.Authentications {
-		line("TOKEN", a.Origin, "")
-	}
-	for _, action := range []model.AuthorizationAction{model.Custom, model.Audit, model.Deny, model.Allow} {
-		for _, a := range c.Authorizations {
-			if a.Action != action {
-				continue
-			}
-			note := ""
-			switch {
-			case a.Invalid != "":
-				note = "  (can't be had, so it denies)"
-			case a.DryRun:
-				note = "  (dry run)"
-			case a.Provider != "":
-				note = "  (asks " + a.Provider + ")"
-			}
-			line(actions[action], a.Origin, note)
+	mend := "; no pod runs in that namespace"
+	if len(elsewhere) > 0 {
+		mend = fmt.Sprintf("; a pod of that name is in namespace %s: choose it with --namespace, or as NAMESPACE/POD", strings.Join(elsewhere, ", "))
+	} else if len(same) > 0 {
+		mend = "; there are " + strings.Join(same[:min(len(same), 5)], ", ")
+		if len(same) > 5 {
+			mend += fmt.Sprintf(" and %d more", len(same)-5)
 		}
 	}
+	return fmt.Errorf("there is no pod %s/%s that runs%s", namespace, pod, mend)
+}
+
+// modes of mutual TLS that the pod's ports take.
+func modes(w *model.Workload) string {
+	names := map[model.MTLSMode]string{model.Permissive: "PERMISSIVE", model.Strict: "STRICT", model.Disable: "DISABLE"}
+	text := names[w.MTLS]
+	for _, p := range w.PortMTLS {
+		text += fmt.Sprintf(", port %d %s", p.Port, names[p.Mode])
+	}
+	return text
 }
 
 // strict is true when every port takes mutual TLS only.
@@ -200,77 +178,4 @@ func asksIdentity(a *model.Authorization) bool {
 			return slices.Contains([]string{"source.principal", "source.namespace", "source.serviceAccount", "source.trustDomain"}, c.Key)
 		})
 	})
-}
-
-// judge the call that the flags describe.
-func (o *authzOptions) judge(s *model.Settings, w *model.Workload, c *policy.Chosen) (verdict.Verdict, error) {
-	call := verdict.Call{Host: o.host, Method: o.method, Path: o.path, Headers: map[string][]string{}, BadToken: o.badToken}
-	if o.from != "" {
-		call.Peer = "spiffe://" + strings.TrimPrefix(o.from, "spiffe://")
-	}
-	if o.ip != "" {
-		a, err := netip.ParseAddr(o.ip)
-		if err != nil {
-			return verdict.Verdict{}, fmt.Errorf("--source-ip %q is no address", o.ip)
-		}
-		call.Source = a
-	}
-	if len(w.Addresses) > 0 {
-		call.Destination = netip.AddrPortFrom(w.Addresses[0], o.port)
-	}
-	for _, h := range o.headers {
-		name, value, ok := strings.Cut(h, "=")
-		if !ok {
-			return verdict.Verdict{}, fmt.Errorf("--header %q is not name=value", h)
-		}
-		name = strings.ToLower(name)
-		call.Headers[name] = append(call.Headers[name], value)
-	}
-	for _, claim := range o.claims {
-		name, value, ok := strings.Cut(claim, "=")
-		if !ok {
-			return verdict.Verdict{}, fmt.Errorf("--claim %q is not name=value", claim)
-		}
-		if call.Claims == nil {
-			call.Claims = map[string]any{}
-		}
-		switch had := call.Claims[name].(type) {
-		case nil:
-			call.Claims[name] = value
-		case string:
-			call.Claims[name] = []any{had, value}
-		case []any:
-			call.Claims[name] = append(had, value)
-		}
-	}
-	switch mode := w.MTLSOn(o.port); {
-	case mode == model.Strict && call.Peer == "":
-		return verdict.Verdict{Why: "PeerAuthentication STRICT takes mutual TLS only"}, nil
-	case mode == model.Disable && call.Peer != "":
-		return verdict.Verdict{}, errors.New("PeerAuthentication DISABLE: the port takes no mutual TLS, so the caller's identity isn't known there; leave out --from")
-	}
-	i := slices.IndexFunc(w.Inbound, func(p model.InboundPort) bool { return p.Port == o.port })
-	if i >= 0 && !w.Inbound[i].Protocol.IsHTTP() && w.Inbound[i].Protocol != model.Auto {
-		return verdict.TCP(policy.TCP(s, c), call), nil
-	}
-	return verdict.HTTP(policy.HTTP(s, c), call), nil
-}
-
-func printVerdict(out io.Writer, v verdict.Verdict) {
-	word := "DENIED"
-	switch {
-	case v.Allowed && len(v.Asks) > 0:
-		word = "ALLOWED if the authorizers agree"
-	case v.Allowed:
-		word = "ALLOWED"
-	}
-	fmt.Fprintf(out, "%s: %s\n", word, v.Why)
-	for _, group := range []struct {
-		what string
-		list []string
-	}{{"asks", v.Asks}, {"audited by", v.Audits}, {"dry run of", v.DryRuns}} {
-		for _, entry := range group.list {
-			fmt.Fprintf(out, "%s %s\n", group.what, entry)
-		}
-	}
 }

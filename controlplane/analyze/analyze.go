@@ -29,6 +29,10 @@ const (
 	HostNotServed = "HostNotServed"
 	// SelectsNothing: no workload has the labels.
 	SelectsNothing = "SelectsNothing"
+	// WrongProtocol: the port speaks another protocol than who calls it.
+	WrongProtocol = "WrongProtocol"
+	// TokenNotRead: a policy asks for a token that nothing verifies.
+	TokenNotRead = "TokenNotRead"
 	// Conflict: an older object wants the same, and wins.
 	Conflict = "Conflict"
 )
@@ -52,6 +56,7 @@ func Mesh(m *model.Mesh) []model.Problem {
 	a.conflicts()
 	a.policies()
 	a.selectors()
+	a.guards()
 	slices.SortFunc(a.problems, func(x, y model.Problem) int {
 		return cmp.Or(strings.Compare(x.Kind, y.Kind), strings.Compare(x.Namespace, y.Namespace), strings.Compare(x.Name, y.Name),
 			strings.Compare(x.Field, y.Field), strings.Compare(x.Reason, y.Reason), strings.Compare(x.Message, y.Message))

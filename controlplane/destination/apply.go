@@ -30,7 +30,7 @@ func Apply(c *clusterv3.Cluster, t Target) []model.Problem {
 		connections(c, pool)
 	}
 	budget(c, t.traffic().RetryBudget)
-	outliers(c, p.Outliers)
+	outliers(c, t, p.Outliers)
 	problems = append(problems, balance(c, t, p.Balancer)...)
 	weighLocalities(c, t)
 	problems = append(problems, secure(c, t)...)

@@ -153,7 +153,14 @@ func TestApply(t *testing.T) {
 		},
 		"OutliersByDefault": {
 			policy: of(model.PortPolicy{Outliers: &model.OutlierDetection{Consecutive5xx: new(uint32(0)), ConsecutiveLocal: new(uint32(2))}}),
-			want:   "\n+ commonLbConfig:\n+   healthyPanicThreshold: {}\n+ outlierDetection:\n+   enforcingConsecutive5xx: 0\n+   enforcingSuccessRate: 0",
+			want:   "\n+ commonLbConfig:\n+   healthyPanicThreshold: {}\n+ outlierDetection:\n+   alwaysEjectOneHost: true\n+   enforcingConsecutive5xx: 0\n+   enforcingSuccessRate: 0",
+		},
+		"OutliersOfARegionThatGoes": {
+			policy: of(model.PortPolicy{
+				Outliers: &model.OutlierDetection{},
+				Balancer: &model.Balancer{Locality: &model.LocalityBalancing{Failover: []model.Failover{{From: "a", To: "b"}}}},
+			}),
+			want: "\n+ commonLbConfig:\n+   healthyPanicThreshold: {}\n+ outlierDetection:\n+   enforcingSuccessRate: 0\n+   maxEjectionPercent: 100",
 		},
 		"RetryBudget": {
 			policy: model.TrafficPolicy{RetryBudget: &model.RetryBudget{Percent: 20, MinConcurrency: 3, Interval: new(time.Second)}},

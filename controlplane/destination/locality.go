@@ -14,7 +14,8 @@ import (
 // Caller is from where endpoints are looked at.
 type Caller struct {
 	Locality model.Locality
-	// Labels of the calling workload; the topology labels may be left out.
+	// Labels of the calling workload, with its node's name as NodeLabel; the other
+	// topology labels may be left out.
 	Labels  model.Labels
 	Cluster model.ClusterID
 	Network model.NetworkID
@@ -130,6 +131,12 @@ func unlike(keys []string, from Caller, e *model.Endpoint) int {
 		key, want, written := strings.Cut(k, "=")
 		if !written {
 			want = label(key, from.Labels, from.Locality, from.Cluster, from.Network)
+		}
+		if key == model.NodeLabel && e.Node != "" {
+			if e.Node != want {
+				return len(keys) - i
+			}
+			continue
 		}
 		if label(key, e.Labels, e.Locality, e.Cluster, e.Network) != want {
 			return len(keys) - i

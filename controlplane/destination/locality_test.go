@@ -3,6 +3,7 @@
 package destination_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -25,13 +26,13 @@ var places = []string{"eu/1/a", "eu/1/b", "eu/2", "us/1", "asia/1"}
 func endpoints() []model.Endpoint {
 	var out []model.Endpoint
 	for i, p := range places {
-		out = append(out, model.Endpoint{Locality: at(p), Cluster: []model.ClusterID{"here", "there"}[i%2], Network: "n1", Labels: []model.Labels{"version=v1", "version=v2"}[i%2]})
+		out = append(out, model.Endpoint{Locality: at(p), Cluster: []model.ClusterID{"here", "there"}[i%2], Network: "n1", Node: fmt.Sprintf("node-%d", i), Labels: []model.Labels{"version=v1", "version=v2"}[i%2]})
 	}
 	return append(out, model.Endpoint{Locality: at("eu/1/a"), Cluster: "here", Draining: true})
 }
 
 func TestPriorities(t *testing.T) {
-	from := destination.Caller{Locality: at("eu/1/a"), Labels: "version=v1", Cluster: "here", Network: "n2"}
+	from := destination.Caller{Locality: at("eu/1/a"), Labels: "kubernetes.io/hostname=node-1,version=v1", Cluster: "here", Network: "n2"}
 	for name, c := range map[string]struct {
 		balancing *model.LocalityBalancing
 		base      []uint32
@@ -54,6 +55,7 @@ func TestPriorities(t *testing.T) {
 			[]uint32{0, 0, 0, 0, 0, 1},
 			[]uint32{2, 0, 2, 1, 2, 3},
 		},
+		"ByNode":                  {&model.LocalityBalancing{FailoverPriority: []string{"kubernetes.io/hostname"}}, []uint32{0, 0, 0, 0, 0, 1}, []uint32{1, 0, 1, 1, 1, 2}},
 		"DistributedKnowsNoOrder": {&model.LocalityBalancing{Distribute: []model.Distribute{{From: "eu/*", To: []model.LocalityWeight{{Locality: "*", Weight: 100}}}}}, []uint32{0, 1, 0, 1, 0, 2}, []uint32{0, 0, 0, 0, 0, 1}},
 		"DistributedForOthers":    {&model.LocalityBalancing{Distribute: []model.Distribute{{From: "us/*"}}}, []uint32{0, 1, 0, 1, 0, 2}, []uint32{0, 1, 0, 1, 0, 2}},
 	} {

@@ -15,7 +15,12 @@ import (
 
 // outliers ejects endpoints that fail, by the number of failures in a row only,
 // as Istio has it: Envoy's statistics of success are off.
-func outliers(c *clusterv3.Cluster, o *model.OutlierDetection) {
+//
+// Where the policy doesn't limit how many, Envoy's tenth of the endpoints holds
+// and one endpoint at least, since a tenth of a few pods is nobody. With a
+// failover that is asked for it is all of them: a region that went away is more
+// than a tenth, and nobody leaves it as long as its endpoints may not be ejected.
+func outliers(c *clusterv3.Cluster, t Target, o *model.OutlierDetection) {
 	if o == nil {
 		return
 	}
@@ -33,8 +38,13 @@ func outliers(c *clusterv3.Cluster, o *model.OutlierDetection) {
 	if d := o.BaseEjection; d != nil && *d > 0 {
 		out.BaseEjectionTime = durationpb.New(max(*d, time.Millisecond))
 	}
-	if p := o.MaxEjectionPercent; p != nil {
-		out.MaxEjectionPercent = wrapperspb.UInt32(min(*p, 100))
+	switch l := Localities(t); {
+	case o.MaxEjectionPercent != nil:
+		out.MaxEjectionPercent = wrapperspb.UInt32(min(*o.MaxEjectionPercent, 100))
+	case l != nil && len(l.Failover)+len(l.FailoverPriority) > 0:
+		out.MaxEjectionPercent = wrapperspb.UInt32(100)
+	default:
+		out.AlwaysEjectOneHost = wrapperspb.Bool(true)
 	}
 	c.OutlierDetection = out
 	// Too few healthy endpoints, and all of them are used: by default never, since

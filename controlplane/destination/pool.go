@@ -50,11 +50,14 @@ func Limited(pool *model.ConnectionPool) Target {
 	}
 }
 
-// Limit connections of a cluster to its own application.
+// Limit connections of a cluster to its own application. The application is
+// spoken to as its port says: nothing is upgraded there.
 func Limit(c *clusterv3.Cluster, pool *model.ConnectionPool) {
 	if pool != nil {
-		connections(c, pool)
-		http(c, Limited(pool))
+		own := *pool
+		own.HTTP2 = nil
+		connections(c, &own)
+		http(c, Limited(&own))
 	}
 }
 
@@ -94,14 +97,17 @@ const maxStreams = 1<<31 - 1
 const maxPerConnection = 1 << 29
 
 // http writes what a policy, or the mesh, says of HTTP into a cluster that
-// speaks it. A cluster of plain TCP stays as it is.
+// speaks it. A cluster of plain TCP stays as it is,
+// unless a policy makes it one of TLS: a gateway may send requests there, and the
+// server is to be asked for by their host, and verified by it.
 func http(c *clusterv3.Cluster, t Target) {
 	packed := c.GetTypedExtensionProtocolOptions()[optionsName]
-	if packed == nil {
+	own, asks := foreign(t)
+	if packed == nil && !asks {
 		return
 	}
-	var options upstreamv3.HttpProtocolOptions
-	if packed.UnmarshalTo(&options) != nil {
+	options := upstreamv3.HttpProtocolOptions{UpstreamProtocolOptions: http1()}
+	if packed != nil && packed.UnmarshalTo(&options) != nil {
 		return
 	}
 	pool, errors := &model.ConnectionPool{}, []uint32(nil)
@@ -114,21 +120,33 @@ func http(c *clusterv3.Cluster, t Target) {
 		}
 	}
 	version(&options, t, pool)
-	if own, ok := foreign(t); ok {
+	if asks {
 		options.UpstreamHttpProtocolOptions = own
 	}
 	lifetime(&options, pool)
 	if len(errors) > 0 {
 		options.OutlierDetection = &upstreamv3.HttpProtocolOptions_OutlierDetection{ErrorMatcher: statuses(errors)}
 	}
+	if c.TypedExtensionProtocolOptions == nil {
+		c.TypedExtensionProtocolOptions = map[string]*anypb.Any{}
+	}
 	c.TypedExtensionProtocolOptions[optionsName] = envoy.Any(&options)
+}
+
+// http1 is what Envoy speaks where nothing is said.
+func http1() *upstreamv3.HttpProtocolOptions_ExplicitHttpConfig_ {
+	return &upstreamv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: &upstreamv3.HttpProtocolOptions_ExplicitHttpConfig{
+		ProtocolConfig: &upstreamv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{HttpProtocolOptions: &corev3.Http1ProtocolOptions{}},
+	}}
 }
 
 // version of HTTP that is spoken upstream.
 func version(options *upstreamv3.HttpProtocolOptions, t Target, pool *model.ConnectionPool) {
 	same := options.GetUseDownstreamProtocolConfig()
 	plain := options.GetExplicitHttpConfig().GetHttpProtocolOptions() != nil
-	upgrade := t.Settings.HTTP2Upgrade && !t.Service.External
+	// The mesh's setting leaves sniffed ports alone: what the client spoke there may
+	// be all that the application knows. Who asks for it in a policy knows better.
+	upgrade := t.Settings.HTTP2Upgrade && !t.Service.External && t.port().Protocol.IsHTTP()
 	if pool.HTTP2 != nil {
 		upgrade = *pool.HTTP2
 	}

@@ -3,6 +3,8 @@
 package destination
 
 import (
+	"fmt"
+
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -75,6 +77,14 @@ func (t Target) Near() bool { return t.ForeignTLS() || t.tls().Mode == model.Dis
 func (t Target) Unreachable() model.Problem {
 	return t.problem("tls.mode", "OtherNetworksLeftOut",
 		"a service has endpoints in other networks, whose gateways pass on nothing but mesh TLS, so these are not called: use mode ISTIO_MUTUAL, or leave the mode out, where they are wanted")
+}
+
+// Apart says that the subset leaves out the endpoints of other members: what
+// crosses members says how many there are, not which labels they have.
+func (t Target) Apart(members string) model.Problem {
+	return t.Policy.Problem("spec.subsets", "OtherMembersLeftOut", fmt.Sprintf(
+		"subset %q of %s chooses by labels, which endpoints of other members (%s) don't bring along, so it has this member's endpoints only: "+
+			"route to the host without a subset, or give each version a service of its own, where others are wanted too", t.Subset, t.Service.Hostname, members))
 }
 
 // problem of a field of the policy.

@@ -34,7 +34,7 @@ func HTTPManager(s *model.Settings, statPrefix string) *hcmv3.HttpConnectionMana
 		// Proxies stand between peers, none of them at the edge: the sender's
 		// address comes in X-Forwarded-For, and nobody is trusted as internal.
 		UseRemoteAddress:          wrapperspb.Bool(false),
-		InternalAddressConfig:     &hcmv3.HttpConnectionManager_InternalAddressConfig{},
+		InternalAddressConfig:     nobodyInternal(),
 		PreserveExternalRequestId: true,
 		Proxy_100Continue:         true,
 		// A stream may be idle as long as its ends like.
@@ -43,6 +43,15 @@ func HTTPManager(s *model.Settings, statPrefix string) *hcmv3.HttpConnectionMana
 	}
 	normalize(m, s.PathNormalization)
 	return m
+}
+
+// nobodyInternal keeps Envoy from trusting headers of clients with private
+// addresses (CVE-2024-45806). A list without ranges means those; so it has one
+// that no client has.
+func nobodyInternal() *hcmv3.HttpConnectionManager_InternalAddressConfig {
+	return &hcmv3.HttpConnectionManager_InternalAddressConfig{CidrRanges: []*corev3.CidrRange{{
+		AddressPrefix: "0.0.0.0", PrefixLen: wrapperspb.UInt32(32),
+	}}}
 }
 
 // HTTPManagerFilter wraps a connection manager as a network filter.

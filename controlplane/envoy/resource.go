@@ -18,6 +18,8 @@ const (
 	ListenerType = "type.googleapis.com/envoy.config.listener.v3.Listener"
 	RouteType    = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 	SecretType   = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+	// ExtensionType is the configuration of a filter that listeners discover by name.
+	ExtensionType = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
 	// NameTableType answers names that only the mesh knows (Istio's NDS).
 	NameTableType = "type.googleapis.com/istio.networking.nds.v1.NameTable"
 	// RuntimeType tells the agent of a pod what to set in its Envoy's runtime.

@@ -94,7 +94,8 @@ func newKind[From runtime.Object, T object](resource string, lw cache.ListerWatc
 
 // watchFailed logs why a list or watch ended; it is tried again by itself.
 func (k *kind[T]) watchFailed(ctx context.Context, r *cache.Reflector, err error) {
-	if apierrors.IsForbidden(err) {
+	// Who may list and not watch has read what there is.
+	if apierrors.IsForbidden(err) && r.LastSyncResourceVersion() == "" {
 		k.deniedOnce.Do(func() { close(k.denied) })
 	}
 	if !apierrors.IsNotFound(err) {
@@ -107,6 +108,8 @@ func (k *kind[T]) watchFailed(ctx context.Context, r *cache.Reflector, err error
 			"resource", k.resource, "err", err.Error())
 	})
 }
+
+func (k *kind[T]) name() string { return k.resource }
 
 // run watches until ctx ends; further calls return at once.
 func (k *kind[T]) run(ctx context.Context) {
@@ -137,6 +140,16 @@ func (k *kind[T]) answered(ctx context.Context) bool {
 		return false
 	}
 	return true
+}
+
+// isDenied is true once the API server has said that nobody here is to know.
+func (k *kind[T]) isDenied() bool {
+	select {
+	case <-k.denied:
+		return !k.registration.HasSynced()
+	default:
+		return false
+	}
 }
 
 // hasAnswered is true once answered returns at once.

@@ -5,6 +5,8 @@ package informers
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -31,8 +33,11 @@ var crdResource = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Ver
 
 // running is a kind, whatever its type.
 type running interface {
+	name() string
 	run(context.Context)
 	wait(context.Context) error
+	answered(context.Context) bool
+	isDenied() bool
 	served() bool
 }
 
@@ -176,6 +181,33 @@ func (s *Set) WaitSynced(ctx context.Context) error {
 		logr.FromContextOrDiscard(ctx).Info("the cluster lacks kinds that the mesh can use; they are read once they are there", "missing", missing)
 	}
 	return failed
+}
+
+// WaitAnswered is WaitSynced for those who may not read everything: it names the
+// resources that the API server doesn't let them read, sorted, and doesn't wait
+// for them. Without the right to list CustomResourceDefinitions none of the
+// optional kinds is read.
+func (s *Set) WaitAnswered(ctx context.Context) ([]string, error) {
+	asked := map[string]running{crdResource.Resource: s.crds}
+	for _, k := range s.always {
+		asked[k.name()] = k
+	}
+	if s.crds.answered(ctx) {
+		for _, name := range s.installed() {
+			asked[name] = s.optional[name]
+		}
+	}
+	var denied []string
+	var failed error
+	for _, name := range slices.Sorted(maps.Keys(asked)) {
+		switch k := asked[name]; {
+		case !k.answered(ctx):
+			failed = errors.Join(failed, fmt.Errorf("%s are not read: %w", name, context.Cause(ctx)))
+		case k.isDenied():
+			denied = append(denied, name)
+		}
+	}
+	return denied, failed
 }
 
 // Missing names the optional kinds that the cluster does not have, or not in

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/isthmesh/isthmesh/controlplane/ingest/extensions"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/gatewayapi"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/keep"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/networking"
@@ -32,6 +33,7 @@ type configuration struct {
 	networking memo[networking.Input, networking.Output]
 	gatewayapi memo[gatewayapi.Input, gatewayapi.Output]
 	security   memo[security.Input, security.Output]
+	extensions memo[extensions.Input, extensions.Output]
 	// hostnames of all services, sorted.
 	hostnames []model.Hostname
 }
@@ -60,7 +62,10 @@ func (b *build) readConfiguration(services []model.ServiceState) {
 		AuthorizationPolicies: i.AuthorizationPolicies, RequestAuthentications: i.RequestAuthentications,
 		JWKS: b.in.JWKS, JWKSFailures: b.in.JWKSFailures, Settings: b.next.settings.Settings,
 	}, security.Build)
-	if p.networking.out != n.networking.out || p.gatewayapi.out != n.gatewayapi.out || p.security.out != n.security.out {
+	n.extensions = p.extensions.next(extensions.Input{
+		WasmPlugins: i.WasmPlugins, Modules: b.in.Modules, Failures: b.in.ModuleFailures, Settings: b.next.settings.Settings,
+	}, extensions.Build)
+	if p.networking.out != n.networking.out || p.gatewayapi.out != n.gatewayapi.out || p.security.out != n.security.out || p.extensions.out != n.extensions.out {
 		b.problemsMoved = true
 	}
 }
@@ -73,11 +78,12 @@ func (c *configuration) place(last, next *model.Mesh) {
 	next.Gateways = together(last.Gateways, n.Gateways, g.Gateways)
 	next.Scopes = n.Scopes
 	next.Patches = n.Patches
+	next.Plugins = c.extensions.out.Plugins
 	next.Authorizations, next.Authentications = c.security.out.Authorizations, c.security.out.Authentications
 }
 
 func (c *configuration) problems() []model.Problem {
-	return slices.Concat(c.networking.out.Problems, c.gatewayapi.out.Problems, c.security.out.Problems)
+	return slices.Concat(c.networking.out.Problems, c.gatewayapi.out.Problems, c.security.out.Problems, c.extensions.out.Problems)
 }
 
 // together merges two lists that are sorted by age into one.
@@ -112,3 +118,6 @@ func (r *Result) Statuses() *gatewayapi.Statuses { return r.configuration.gatewa
 // WantedKeySets are what RequestAuthentications name by address: Input.JWKS
 // should hold them.
 func (r *Result) WantedKeySets() []security.Wanted { return r.configuration.security.out.Wanted }
+
+// WantedModules are what WasmPlugins name by address: Input.Modules should hold them.
+func (r *Result) WantedModules() []extensions.Wanted { return r.configuration.extensions.out.Wanted }

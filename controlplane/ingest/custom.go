@@ -108,7 +108,7 @@ func isMalformed[T object](o T) bool { return o.GetAnnotations()[MalformedAnnota
 // inert tells who wrote objects that have no effect yet.
 func (c *custom) inert() []model.Problem {
 	return slices.Concat(
-		inert("WasmPlugin", c.istio.WasmPlugins), inert("TrafficExtension", c.istio.TrafficExtensions),
+		inert("TrafficExtension", c.istio.TrafficExtensions),
 		inert("Telemetry", c.istio.Telemetries))
 }
 

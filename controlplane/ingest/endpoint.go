@@ -188,6 +188,9 @@ func (at *surroundings) endpoint(s *discoveryv1.EndpointSlice, e *discoveryv1.En
 	if e.Hostname != nil {
 		out.Hostname = *e.Hostname
 	}
+	if e.NodeName != nil {
+		out.Node = *e.NodeName
+	}
 	if pod == nil {
 		out.Locality = at.locality(e)
 		return out

@@ -3,7 +3,7 @@
 package ingest
 
 import (
-	extensions "istio.io/client-go/pkg/apis/extensions/v1alpha1"
+	extensionsv1alpha1 "istio.io/client-go/pkg/apis/extensions/v1alpha1"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
 	networkingalpha "istio.io/client-go/pkg/apis/networking/v1alpha3"
 	networkingbeta "istio.io/client-go/pkg/apis/networking/v1beta1"
@@ -16,6 +16,7 @@ import (
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/isthmesh/isthmesh/controlplane/ingest/entries"
+	"github.com/isthmesh/isthmesh/controlplane/ingest/extensions"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -42,6 +43,11 @@ type Input struct {
 	JWKS map[string]string
 	// JWKSFailures say why an address has no key set, or still an old one.
 	JWKSFailures map[string]string
+	// Modules of WasmPlugins that were fetched, by what was wanted. Another map
+	// means other modules.
+	Modules map[extensions.Wanted]*model.WasmModule
+	// ModuleFailures say why a module isn't there, or is still an old one.
+	ModuleFailures map[extensions.Wanted]string
 	// MeshConfig is the YAML in ConfigMap istio, key mesh; empty when there is none.
 	MeshConfig string
 	// MeshConfigName is the ConfigMap's name, for Problems; "istio" when empty.
@@ -66,8 +72,8 @@ type Istio struct {
 	EnvoyFilters           []*networkingalpha.EnvoyFilter
 	AuthorizationPolicies  []*security.AuthorizationPolicy
 	RequestAuthentications []*security.RequestAuthentication
-	WasmPlugins            []*extensions.WasmPlugin
-	TrafficExtensions      []*extensions.TrafficExtension
+	WasmPlugins            []*extensionsv1alpha1.WasmPlugin
+	TrafficExtensions      []*extensionsv1alpha1.TrafficExtension
 	Telemetries            []*telemetry.Telemetry
 }
 

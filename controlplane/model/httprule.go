@@ -70,10 +70,18 @@ type Rewrite struct {
 	Pattern, Substitution string
 }
 
+// DefaultAttempts beside the first try are made where neither the mesh
+// (Settings.Retries) nor a rule says how many. They are more than Istio's two: a
+// caller in another network may hold several connections to a pod that ends and
+// refuses, and can't tell them from others (docs/adr/0004).
+const DefaultAttempts = 5
+
 // Retries of a request that failed.
 type Retries struct {
 	// Attempts beside the first; 0 turns retries off.
-	Attempts      uint32
+	Attempts uint32
+	// MeshAttempts: Attempts are the mesh's.
+	MeshAttempts  bool
 	PerTryTimeout *time.Duration
 	// On are Envoy's retry conditions, and Statuses the codes among them; both empty take the mesh's default.
 	On       []string

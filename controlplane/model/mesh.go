@@ -26,6 +26,8 @@ type Mesh struct {
 	Authentications []*RequestAuthentication
 	// Patches sorted by Priority, the root namespace's first, then Origin.Older, then Index.
 	Patches []*Patch
+	// Plugins are the WasmPlugins, sorted by Origin.Older.
+	Plugins []*WasmPlugin
 	// Credentials that gateways ask for, sorted by namespace, name and kind.
 	Credentials []*Credential
 	// Problems are the objects, or parts of objects, that could not be used.
@@ -114,7 +116,7 @@ type Settings struct {
 	Providers []Provider
 	// PathNormalization before routes and policies look at a path.
 	PathNormalization PathNormalization
-	// Retries of the mesh (meshConfig.defaultHttpRetryPolicy); nil for Istio's default.
+	// Retries of the mesh (meshConfig.defaultHttpRetryPolicy); nil for DefaultAttempts on Istio's conditions.
 	Retries *Retries
 	// TCPKeepalive to upstreams (meshConfig.tcpKeepalive); nil for none.
 	TCPKeepalive *Keepalive

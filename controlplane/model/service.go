@@ -122,6 +122,9 @@ func (p Protocol) String() string {
 	return [...]string{"Auto", "HTTP", "HTTP2", "GRPC", "TCP", "TLS"}[p]
 }
 
+// NodeLabel is the name of the node, as failoverPriority asks for it.
+const NodeLabel = "kubernetes.io/hostname"
+
 // EndpointSet is who answers behind one port, sorted by Cluster, Address, Port.
 type EndpointSet struct{ Endpoints []Endpoint }
 
@@ -146,6 +149,8 @@ type Endpoint struct {
 	Workload string
 	// Labels of the pod or WorkloadEntry, by which subsets choose; empty for other members' endpoints.
 	Labels Labels
+	// Node of the pod; empty for other members' endpoints.
+	Node string
 	// Draining: terminating but still serving; gets no new traffic unless nothing else is left.
 	Draining bool
 }

@@ -104,7 +104,7 @@ type HashCookie struct {
 type LocalityBalancing struct {
 	// Disabled turns locality balancing off.
 	Disabled bool
-	// At most one of Distribute, Failover and FailoverPriority is set.
+	// Distribute excludes the others; FailoverPriority decides before Failover.
 	Distribute []Distribute
 	Failover   []Failover
 	// FailoverPriority are label keys, "key" or "key=value": endpoints that match

@@ -66,6 +66,12 @@ func (c *Chosen) Same(as *Chosen) bool {
 // Empty is true when nothing holds.
 func (c *Chosen) Empty() bool { return len(c.Authorizations) == 0 && len(c.Authentications) == 0 }
 
+// Under is true when what a namespace has with this target applies; root is the
+// root namespace.
+func (g Guarded) Under(root, namespace string, t model.Target) bool {
+	return g.under(root, namespace, t)
+}
+
 // under is true when a policy of a namespace applies.
 func (g Guarded) under(root, namespace string, t model.Target) bool {
 	if len(t.Refs) == 0 {

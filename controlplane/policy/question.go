@@ -10,6 +10,7 @@ import (
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
+	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -77,6 +78,22 @@ func provider(s *model.Settings, a *model.Authorization) *model.Provider {
 		}
 	}
 	return nil
+}
+
+// Authorizers are the clusters of the external authorizers that policies in
+// force ask, sorted. Whoever has the filters needs them.
+func (c *Chosen) Authorizers(s *model.Settings) []string {
+	var out []string
+	if c == nil {
+		return nil
+	}
+	for _, a := range c.acting(model.Custom) {
+		if p := provider(s, a); p != nil {
+			out = append(out, envoy.Outbound(p.Port, p.Host))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func (q question) statPrefix() string { return shadowPrefix + q.provider.Name + "_" }

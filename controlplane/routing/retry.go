@@ -20,16 +20,19 @@ import (
 // standard conditions are those of requests that no server can have handled.
 var standard = []string{"connect-failure", "refused-stream", "unavailable", "cancelled"}
 
-// defaultAttempts beside the first are more than Istio's two: a caller in another
-// network may hold several connections to a pod that ends and refuses, and can't
-// tell them from others.
-const defaultAttempts = 5
-
 // retry writes the rule's retries, else the mesh's, and the limit of one try.
 func (r rule) retry(action *routev3.RouteAction) {
 	policy := r.Retries
-	if policy == nil {
-		policy = r.Settings.Retries
+	switch mesh := r.Settings.Retries; {
+	case policy == nil:
+		policy = mesh
+	case policy.MeshAttempts:
+		with := *policy
+		with.Attempts = model.DefaultAttempts
+		if mesh != nil {
+			with.Attempts = mesh.Attempts
+		}
+		policy = &with
 	}
 	action.RetryPolicy = RetryPolicy(policy)
 	limit := r.BackendTimeout
@@ -51,7 +54,7 @@ func (r rule) retry(action *routev3.RouteAction) {
 // sidecar says that it could not deliver is tried again: it is safe.
 func RetryPolicy(want *model.Retries) *routev3.RetryPolicy {
 	if want == nil {
-		want = &model.Retries{Attempts: defaultAttempts}
+		want = &model.Retries{Attempts: model.DefaultAttempts}
 	}
 	if want.Attempts == 0 {
 		return nil

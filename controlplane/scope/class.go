@@ -108,10 +108,13 @@ func eachPort(p *model.DestinationPolicy, do func(*model.PortPolicy)) {
 	}
 }
 
-// AsksLocality is true when a policy orders or weighs localities.
+// AsksLocality is true when a policy orders or weighs localities; where it finds
+// endpoints ill, it does so by the mesh's settings.
 func AsksLocality(p *model.DestinationPolicy) bool {
 	out := false
-	eachPort(p, func(q *model.PortPolicy) { out = out || q.Balancer != nil && q.Balancer.Locality != nil })
+	eachPort(p, func(q *model.PortPolicy) {
+		out = out || q.Outliers != nil || q.Balancer != nil && q.Balancer.Locality != nil
+	})
 	return out
 }
 

@@ -107,6 +107,9 @@ func (x *Index) Basis() Basis {
 // AsksLabels is true when a caller's labels make a difference.
 func (x *Index) AsksLabels() bool { return x.scopes.selecting || len(x.special.labels) > 0 }
 
+// AsksNode is true when the node of a caller makes a difference.
+func (x *Index) AsksNode() bool { return x.special.labels[model.NodeLabel] }
+
 // ScopeOf is the Scope that holds for a caller: one that selects it, else its
 // namespace's, else the root namespace's; of several the oldest. Nil when none
 // does, and for the zero Caller.

@@ -5,6 +5,7 @@ package sidecar
 import (
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -26,24 +27,39 @@ type Reach struct {
 	// Plain: HTTP/1.1 is spoken where the port doesn't say HTTP/2. Callers are
 	// gateways, whose clients choose HTTP/2 by themselves when they use TLS.
 	Plain bool
+	// GRPC: a GRPCRoute sends here, so HTTP/2 is kept though the port says HTTP.
+	GRPC bool
+	// Unlabelled are the other members whose endpoints no subset can be chosen of,
+	// since labels don't cross members; sorted, joined by ", ".
+	Unlabelled string
 	// Written are the endpoints themselves, of a service that has no EDS; they
 	// stand in the cluster.
 	Written *model.EndpointSet
 }
 
 // ReachOf looks at the endpoints of one port.
-func ReachOf(svc *model.Service, set *model.EndpointSet) Reach {
+func ReachOf(s *model.Settings, svc *model.Service, set *model.EndpointSet) Reach {
 	if svc.Resolution != model.Discovered {
 		return Reach{Written: set}
 	}
-	return Reach{Gateways: slices.ContainsFunc(set.Endpoints, func(e model.Endpoint) bool { return e.Gateway })}
+	out := Reach{Gateways: slices.ContainsFunc(set.Endpoints, func(e model.Endpoint) bool { return e.Gateway })}
+	var others []string
+	for i := range set.Endpoints {
+		if c := set.Endpoints[i].Cluster; c != s.Cluster {
+			others = append(others, string(c))
+		}
+	}
+	slices.Sort(others)
+	out.Unlabelled = strings.Join(slices.Compact(others), ", ")
+	return out
 }
 
 // Clusters of one service port: that of the whole, and of each subset of the
-// policy. port is an index into the service's ports.
-func (c Call) Clusters(port int, reach Reach) ([]*envoy.Resource, []model.Problem, error) {
+// policy. port is an index into the service's ports. from is where the caller
+// is; it matters to endpoints that stand in the cluster only.
+func (c Call) Clusters(port int, reach Reach, from destination.Caller) ([]*envoy.Resource, []model.Problem, error) {
 	var out []*envoy.Resource
-	var problems []model.Problem
+	var problems, apart []model.Problem
 	for i, t := range c.targets(port) {
 		within := reach
 		within.Gateways = reach.Gateways && !t.Near()
@@ -52,9 +68,12 @@ func (c Call) Clusters(port int, reach Reach) ([]*envoy.Resource, []model.Proble
 		if reach.Gateways && t.Near() && labelsOf(t) == "" {
 			found = append(found, t.Unreachable())
 		}
-		c.discover(made, t, reach.Written, destination.Caller{Labels: c.Labels, Cluster: c.Settings.Cluster, Network: c.Settings.Network})
+		c.discover(made, t, reach.Written, from)
 		if i == 0 || len(problems) == 0 {
 			problems = append(problems, found...)
+		}
+		if reach.Unlabelled != "" && labelsOf(t) != "" {
+			apart = append(apart, t.Apart(reach.Unlabelled))
 		}
 		r, err := envoy.NewResource(made.Name, made)
 		if err != nil {
@@ -62,7 +81,7 @@ func (c Call) Clusters(port int, reach Reach) ([]*envoy.Resource, []model.Proble
 		}
 		out = append(out, r)
 	}
-	return out, problems, nil
+	return out, append(problems, apart...), nil
 }
 
 // External is the cluster of one port of an ExternalName service whose name the

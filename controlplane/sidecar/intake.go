@@ -19,6 +19,31 @@ type Intake struct {
 	// Scope that holds for the workload; nil for none. Its ingress listeners, if
 	// there are any, stand in place of the ports that services send to.
 	Scope *model.Scope
+	// Policies on the services of Workload.Inbound, as its own namespace sees them;
+	// nil for none. Of them the limits of connections hold here too, where the
+	// Scope has none.
+	Policies []*model.DestinationPolicy
+}
+
+// limits of connections to the application behind one of Workload.Inbound.
+func (in Intake) limits(i int) *model.ConnectionPool {
+	if i >= len(in.Policies) || in.Policies[i] == nil {
+		return nil
+	}
+	return in.Policies[i].Policy.On(in.Workload.Inbound[i].ServicePort).Connections
+}
+
+// limitsOf an ingress listener of the Scope: its own, else the Scope's, else the
+// service's whose port it is.
+func (in Intake) limitsOf(l *model.Ingress) *model.ConnectionPool {
+	if own := cmp.Or(l.Connections, in.Scope.Inbound); own != nil {
+		return own
+	}
+	i := slices.IndexFunc(in.Workload.Inbound, func(p model.InboundPort) bool { return p.ServicePort == l.Port })
+	if i < 0 {
+		return nil
+	}
+	return in.limits(i)
 }
 
 // inboundPort is a port of the workload and how it is taken; port 0 is every
@@ -61,13 +86,13 @@ func (in Intake) ports() []inboundPort {
 		for i := range in.Scope.Ingress {
 			l := &in.Scope.Ingress[i]
 			if reason, _ := unusable(l); reason == "" {
-				add(inboundPort{port: l.Port, protocol: l.Protocol, ingress: l, pool: cmp.Or(l.Connections, in.Scope.Inbound)})
+				add(inboundPort{port: l.Port, protocol: l.Protocol, ingress: l, pool: in.limitsOf(l)})
 			}
 		}
 	default:
-		for _, p := range w.Inbound {
-			port := inboundPort{port: p.Port, protocol: p.Protocol}
-			if in.Scope != nil {
+		for i, p := range w.Inbound {
+			port := inboundPort{port: p.Port, protocol: p.Protocol, pool: in.limits(i)}
+			if in.Scope != nil && in.Scope.Inbound != nil {
 				port.pool = in.Scope.Inbound
 			}
 			add(port)

@@ -23,7 +23,9 @@ const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 // a thirty-second of a handshake per request. See docs/adr/0003-locality.md.
 const requestsPerConnection = 32
 
-// speak sets how a cluster's HTTP requests go upstream.
+// speak sets how a cluster's HTTP requests go upstream, as Istio does: a port
+// that says http gets HTTP/1.1 whatever the client spoke, one whose protocol is
+// sniffed gets what the client spoke.
 func speak(c *clusterv3.Cluster, p model.Protocol, reach Reach) {
 	if p == model.TCP || p == model.TLS {
 		return
@@ -37,7 +39,7 @@ func speak(c *clusterv3.Cluster, p model.Protocol, reach Reach) {
 				},
 			},
 		}
-	} else if reach.Plain {
+	} else if reach.Plain || p == model.HTTP && !reach.GRPC {
 		options.UpstreamProtocolOptions = &upstreamv3.HttpProtocolOptions_ExplicitHttpConfig_{
 			ExplicitHttpConfig: &upstreamv3.HttpProtocolOptions_ExplicitHttpConfig{
 				ProtocolConfig: &upstreamv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{

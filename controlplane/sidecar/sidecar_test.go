@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/isthmesh/isthmesh/controlplane/destination"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
@@ -160,7 +161,7 @@ func TestPortRoutesAreWellFormed(t *testing.T) {
 func TestClusterDependsOnReachOnly(t *testing.T) {
 	svc := &model.Service{Hostname: "a.b.svc.cluster.local", Ports: []model.Port{{Number: 80, Protocol: model.HTTP}}}
 	for gateways, want := range map[bool]uint32{false: 0, true: requestsPerConnection} {
-		list, _, err := Call{Settings: settings, Service: svc}.Clusters(0, Reach{Gateways: gateways})
+		list, _, err := Call{Settings: settings, Service: svc}.Clusters(0, Reach{Gateways: gateways}, destination.Caller{})
 		if err != nil {
 			t.Fatal(err)
 		}

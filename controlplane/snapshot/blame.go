@@ -11,7 +11,6 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
-	"github.com/isthmesh/isthmesh/controlplane/patch"
 )
 
 const (
@@ -22,7 +21,7 @@ const (
 )
 
 // Blame traces what proxies refuse to the objects that it was made of, and says
-// so as Problems, each once, sorted. What comes from no object, or may come from
+// so as Problems, each once, sorted; with what was set aside of it. What comes from no object, or may come from
 // several, is told of the proxy's pod, and names them.
 func (s *Snapshot) Blame(rejections []model.Rejection) []model.Problem {
 	type what struct {
@@ -31,7 +30,7 @@ func (s *Snapshot) Blame(rejections []model.Rejection) []model.Problem {
 		typeURL, resource string
 	}
 	seen := map[what]bool{}
-	var out []model.Problem
+	out := s.aside.problems()
 	for i, r := range rejections {
 		if i == maxBlamed {
 			break
@@ -109,6 +108,8 @@ func (s *Snapshot) culprits(r model.Rejection) []culprit {
 			out = s.policiesOf(r)
 		case envoy.RouteType, envoy.ListenerType:
 			out = s.routingsOf(r)
+		case envoy.ExtensionType:
+			out = s.pluginsOf(r)
 		}
 	}
 	slices.SortFunc(out, func(a, b culprit) int {
@@ -120,31 +121,10 @@ func (s *Snapshot) culprits(r model.Rejection) []culprit {
 
 // patchesOf are those that make another resource of it, each tried alone.
 func (s *Snapshot) patchesOf(r model.Rejection) []culprit {
-	if r.Resource == "" || len(s.mesh.Patches) == 0 {
+	if len(s.mesh.Patches) == 0 {
 		return nil
 	}
-	plain := s.unpatched(r.Proxy).Get(r.TypeURL, r.Resource)
-	var out []culprit
-	for _, p := range patch.Chosen(s.mesh, patchedProxy(r.Proxy)) {
-		set, _ := patch.NewSet([]*model.Patch{p}, r.Proxy.Type == model.Router)
-		touches := false
-		if plain != nil {
-			now, _ := set.Resource(r.TypeURL, plain)
-			touches = now != plain
-		} else {
-			added, _ := set.Added(r.TypeURL)
-			touches = slices.ContainsFunc(added, func(a *envoy.Resource) bool { return a.Name == r.Resource })
-		}
-		if !touches {
-			continue
-		}
-		field := "spec"
-		if p.Kind == "EnvoyFilter" {
-			field = fmt.Sprintf("spec.configPatches[%d].patch.value", p.Index)
-		}
-		out = append(out, culprit{p.Origin, field})
-	}
-	return out
+	return newTouches(s).of(r)
 }
 
 // policiesOf the host of a cluster.

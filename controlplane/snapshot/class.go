@@ -3,6 +3,7 @@
 package snapshot
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
@@ -45,7 +46,7 @@ type class struct {
 func (s *Snapshot) classOf(p *model.Proxy) *class {
 	c := scope.Caller{Namespace: p.Namespace}
 	if s.scope.AsksLabels() {
-		c.Labels = labelsOf(p)
+		c.Labels = labelsOf(p, s.scope.AsksNode())
 	}
 	key, c := s.scope.Class(c)
 	if key == (scope.Class{}) {
@@ -59,9 +60,17 @@ func (s *Snapshot) classOf(p *model.Proxy) *class {
 	})
 }
 
-func labelsOf(p *model.Proxy) model.Labels {
+// labelsOf a sidecar's pod, with its node's name where that matters.
+func labelsOf(p *model.Proxy, node bool) model.Labels {
 	if p.Workload != nil {
-		return model.LabelsOf(p.Workload.Labels)
+		labels := p.Workload.Labels
+		if node && p.Workload.Node != "" {
+			if labels = maps.Clone(labels); labels == nil {
+				labels = map[string]string{}
+			}
+			labels[model.NodeLabel] = p.Workload.Node
+		}
+		return model.LabelsOf(labels)
 	}
 	return model.LabelsOf(p.Labels)
 }

@@ -64,9 +64,10 @@ func TestConfigurationConcernsWhomItNames(t *testing.T) {
 		who    string
 		what   []string
 	}{
-		"PolicyOfTheService": {policy(ns(0), 0, nil), all, []string{cluster(0)}},
+		// Its limits hold at its own pods, too.
+		"PolicyOfTheService": {policy(ns(0), 0, nil), all, []string{"inbound|8080||", cluster(0)}},
 		"PolicyOfACaller":    {policy("ns5", 0, nil), "ns5", []string{cluster(0)}},
-		"PolicyOfTheRoot":    {policy("istio-system", 0, nil), all, []string{cluster(0)}},
+		"PolicyOfTheRoot":    {policy("istio-system", 0, nil), all, []string{"inbound|8080||", cluster(0)}},
 		"PolicyExported":     {policy(ns(0), 0, func(p *model.DestinationPolicy) { p.Visible = to("ns3", "ns4") }), "ns3 ns4", []string{cluster(0)}},
 		"PolicyOfNobody":     {policy(ns(0), 0, func(p *model.DestinationPolicy) { p.Visible = to() }), "", nil},
 		"Subsets": {policy(ns(0), 0, func(p *model.DestinationPolicy) {

@@ -82,7 +82,7 @@ func (s *Snapshot) endpoints(c *class, in serviceInputs, port int, set *model.En
 // whoever answers, without regard to a policy.
 func (s *Snapshot) whoever(call sidecar.Call, by routed, port int, set *model.EndpointSet, before *endpoints) *endpoints {
 	svc := call.Service
-	e := &endpoints{svc: svc, set: set, policy: call.Policy, routed: by, reach: sidecar.ReachOf(svc, set)}
+	e := &endpoints{svc: svc, set: set, policy: call.Policy, routed: by, reach: sidecar.ReachOf(s.mesh.Settings, svc, set)}
 	if svc.Kind == model.Headless && svc.Ports[port].Protocol.IsHTTP() {
 		e.pods = sidecar.Hostnames(set)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/policy"
+	"github.com/isthmesh/isthmesh/controlplane/scope"
 	"github.com/isthmesh/isthmesh/controlplane/sidecar"
 	"github.com/isthmesh/isthmesh/gateways/eastwest"
 )
@@ -107,6 +108,7 @@ func (s *Snapshot) eastWest(p *model.Proxy) *envoy.View {
 	if p.Workload != nil {
 		guarded = guardedBy(p.Workload)
 	}
+	guarded.Gateway, guarded.Class = guarded.Labels[labelGatewayName], guarded.Labels[labelGatewayClass]
 	chosen := policy.Choose(s.mesh, guarded, nil)
 	if chosen.Empty() {
 		return v
@@ -119,5 +121,34 @@ func (s *Snapshot) eastWest(p *model.Proxy) *envoy.View {
 	}
 	l, _ := envoy.NewLayer([]*envoy.Resource{r})
 	v.Types[envoy.ListenerType] = envoy.Layers{Own: l}
+	if names := chosen.Authorizers(s.mesh.Settings); len(names) > 0 {
+		s.addAuthorizers(v, p, names)
+	}
 	return v
+}
+
+// addAuthorizers that policies at an east-west gateway ask, as the proxy's own
+// namespace sees them.
+func (s *Snapshot) addAuthorizers(v *envoy.View, p *model.Proxy, names []string) {
+	key, caller := s.scope.Class(scope.Caller{Namespace: p.Namespace, Labels: model.LabelsOf(p.Labels), Gateway: true})
+	c := s.classes.class(key).get(func(earlier *class) *class {
+		if earlier == nil {
+			earlier = &class{}
+		}
+		return s.class(key, caller, earlier)
+	})
+	seen := s.endpointClass(c, s.locality(p)).endpoints.layer
+	var clusters, endpoints []*envoy.Resource
+	for _, name := range names {
+		if r := c.clusters.layer.Get(name); r != nil {
+			clusters = append(clusters, r)
+		}
+		if r := seen.Get(name); r != nil {
+			endpoints = append(endpoints, r)
+		}
+	}
+	own, _ := envoy.NewLayer(clusters)
+	v.Types[envoy.ClusterType] = envoy.Layers{Shared: s.gateway.clusters.layer, Own: own}
+	own, _ = envoy.NewLayer(endpoints)
+	v.Types[envoy.EndpointType] = envoy.Layers{Shared: s.gateway.endpoints.layer, Own: own}
 }

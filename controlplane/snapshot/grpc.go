@@ -10,8 +10,8 @@ type grpcPort struct {
 	port uint16
 }
 
-// grpcPorts are the ports that GRPCRoutes send to: gateways speak HTTP/2 to them
-// even when nothing about the port says so.
+// grpcPorts are the ports that GRPCRoutes send to: HTTP/2 is spoken to them even
+// when nothing about the port says so.
 func grpcPorts(routings []*model.Routing) map[grpcPort]bool {
 	var out map[grpcPort]bool
 	for _, r := range routings {

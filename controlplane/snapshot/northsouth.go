@@ -39,8 +39,8 @@ type front struct {
 	class *class
 
 	listeners, routes, secrets, clusters layer
-	// endpoints by where the proxy is.
-	endpoints *places
+	// endpoints, and clusters with endpoints in them, by where the proxy is.
+	endpoints, resolved *places
 }
 
 // frontInputs are what its translation depends on, beside its key.
@@ -73,7 +73,7 @@ func (s *Snapshot) northSouth(p *model.Proxy) *envoy.View {
 		return &envoy.View{}
 	}
 	return &envoy.View{Types: map[string]envoy.Layers{
-		envoy.ClusterType:  {Own: f.clusters.layer},
+		envoy.ClusterType:  {Own: s.frontResolved(f, s.locality(p))},
 		envoy.EndpointType: {Own: s.frontEndpoints(f, s.locality(p))},
 		envoy.ListenerType: {Own: f.listeners.layer},
 		envoy.RouteType:    {Own: f.routes.layer},
@@ -91,7 +91,7 @@ func portsKey(ports []model.InboundPort) string {
 
 func (s *Snapshot) front(p northsouth.Proxy, labels map[string]string, earlier *front) *front {
 	if earlier == nil {
-		earlier = &front{endpoints: &places{}}
+		earlier = &front{endpoints: &places{}, resolved: &places{}}
 	}
 	guarded := policy.Guarded{
 		Namespace: p.Namespace, Labels: labels, Gateway: labels[labelGatewayName], Class: labels[labelGatewayClass],
@@ -102,6 +102,7 @@ func (s *Snapshot) front(p northsouth.Proxy, labels map[string]string, earlier *
 			policies: policy.Choose(s.mesh, guarded, earlier.in.policies),
 		},
 		endpoints: earlier.endpoints.next(),
+		resolved:  earlier.resolved.next(),
 	}
 	key, caller := s.scope.Class(scope.Caller{
 		Namespace: p.Namespace, Labels: p.Labels, Gateway: true, ClientCertificate: clientCertificate(s.mesh.Gateways, p),
@@ -210,6 +211,23 @@ func (s *Snapshot) frontEndpoints(f *front, at model.Locality) *envoy.Layer {
 	}
 	l := f.endpoints.of[at].over(out)
 	f.endpoints.of[at] = l
+	return l.layer
+}
+
+// frontResolved are its clusters, as they are seen from a locality.
+func (s *Snapshot) frontResolved(f *front, at model.Locality) *envoy.Layer {
+	seen := s.endpointClass(f.class, at)
+	if len(seen.byName) == 0 {
+		return f.clusters.layer
+	}
+	out := make([]*envoy.Resource, len(f.clusters.of))
+	for i, r := range f.clusters.of {
+		out[i] = seen.cluster(r)
+	}
+	f.resolved.mu.Lock()
+	defer f.resolved.mu.Unlock()
+	l := f.resolved.of[at].over(out)
+	f.resolved.of[at] = l
 	return l.layer
 }
 

@@ -61,11 +61,11 @@ func (s *Snapshot) patch(p *model.Proxy, v *envoy.View) *envoy.View {
 	if len(s.mesh.Patches) == 0 || len(v.Types) == 0 {
 		return v
 	}
-	chosen := patch.Chosen(s.mesh, patchedProxy(p))
+	chosen := s.chosen(p)
 	if len(chosen) == 0 {
 		return v
 	}
-	set := s.patches.class(patchSet{namesOf(chosen), p.Type == model.Router}).get(func(earlier *patched) *patched {
+	set := s.patches.class(patchSet{s.patchNames(chosen), p.Type == model.Router}).get(func(earlier *patched) *patched {
 		out := &patched{of: chosen, made: newParts()}
 		if earlier != nil && slices.Equal(earlier.of, chosen) {
 			out.set, out.problems, out.earlier = earlier.set, earlier.problems, earlier.parts()
@@ -99,10 +99,20 @@ func patchedProxy(p *model.Proxy) patch.Proxy {
 	return out
 }
 
-func namesOf(patches []*model.Patch) string {
+// chosen patches for a proxy, without those that it refuses.
+func (s *Snapshot) chosen(p *model.Proxy) []*model.Patch {
+	return patch.Chosen(&model.Mesh{Settings: s.mesh.Settings, Patches: s.patchesFor(p)}, patchedProxy(p))
+}
+
+// patchNames tell them apart; one that stands in for what it became since
+// also by its content.
+func (s *Snapshot) patchNames(patches []*model.Patch) string {
 	var b strings.Builder
 	for _, p := range patches {
-		fmt.Fprintf(&b, "%s/%s#%d ", p.Namespace, p.Name, p.Index)
+		fmt.Fprintf(&b, "%s %s/%s#%d ", p.Kind, p.Namespace, p.Name, p.Index)
+		if s.aside != nil && p.Kind == kindEnvoyFilter && !slices.Contains(s.aside.filters[objectName{p.Namespace, p.Name}].patches, p) {
+			fmt.Fprintf(&b, "%d %q %s %s %s %s %s %s ", p.Priority, p.Target, p.ApplyTo, p.Context, p.Operation, p.FilterClass, p.Match, p.Value)
+		}
 	}
 	return b.String()
 }

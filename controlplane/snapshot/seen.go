@@ -5,7 +5,6 @@ package snapshot
 import (
 	"slices"
 
-	"github.com/isthmesh/isthmesh/controlplane/destination"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/scope"
@@ -23,6 +22,18 @@ type endpointClass struct {
 	// near is what depends on the locality, by what it was made of.
 	near      map[endpointKey][]*envoy.Resource
 	endpoints layer
+	// resolved clusters hold endpoints themselves, which depend on the locality.
+	resolved map[*translation][]*envoy.Resource
+	byName   map[string]*envoy.Resource
+	clusters layer
+}
+
+// cluster as it is seen from the locality, of one that is seen everywhere.
+func (e *endpointClass) cluster(everywhere *envoy.Resource) *envoy.Resource {
+	if r := e.byName[everywhere.Name]; r != nil {
+		return r
+	}
+	return everywhere
 }
 
 // endpointKey is a port of a service; its endpoints, the service and the policy as they were.
@@ -38,8 +49,58 @@ func (s *Snapshot) endpointClass(c *class, at model.Locality) *endpointClass {
 		if earlier == nil {
 			earlier = &endpointClass{}
 		}
-		return s.seenFrom(c, at, earlier)
+		out := s.seenFrom(c, at, earlier)
+		s.resolvedFrom(c, at, earlier, out)
+		return out
 	})
+}
+
+// resolvedFrom translates clusters whose endpoints proxies look up, and whose
+// order depends on the locality. The others are the class's.
+func (s *Snapshot) resolvedFrom(c *class, at model.Locality, earlier, out *endpointClass) {
+	out.clusters = c.clusters
+	out.resolved, out.byName = map[*translation][]*envoy.Resource{}, map[string]*envoy.Resource{}
+	for _, e := range c.entries {
+		if e.in.svc.Resolution != model.ByDNS {
+			continue
+		}
+		list, ok := earlier.resolved[e.translation]
+		if !ok {
+			list = s.clustersFrom(c, e, at, earlier)
+		}
+		out.resolved[e.translation] = list
+		for _, r := range list {
+			out.byName[r.Name] = r
+		}
+	}
+	if len(out.byName) == 0 {
+		return
+	}
+	all := make([]*envoy.Resource, len(c.clusters.of))
+	for i, r := range c.clusters.of {
+		all[i] = out.cluster(r)
+	}
+	out.clusters = earlier.clusters.over(all)
+}
+
+// clustersFrom are those of a service whose endpoints' order depends on the locality.
+func (s *Snapshot) clustersFrom(c *class, e *service, at model.Locality, earlier *endpointClass) []*envoy.Resource {
+	call := s.call(c, e.in)
+	var out []*envoy.Resource
+	for i, reach := range e.in.reach {
+		if !call.LocalityMatters(i, reach.Written) {
+			continue
+		}
+		// What is wrong with it the class has told already.
+		made, _, err := call.Clusters(i, reach, s.from(c.caller.Labels, at))
+		if err != nil {
+			continue
+		}
+		for _, r := range made {
+			out = append(out, keep(earlier.byName[r.Name], r))
+		}
+	}
+	return out
 }
 
 // seenFrom translates the endpoints whose order depends on the locality.
@@ -50,7 +111,7 @@ func (s *Snapshot) seenFrom(c *class, from model.Locality, earlier *endpointClas
 			byName[r.Name] = r
 		}
 	}
-	caller := destination.Caller{Locality: from, Labels: c.caller.Labels, Cluster: s.mesh.Settings.Cluster, Network: s.mesh.Settings.Network}
+	caller := s.from(c.caller.Labels, from)
 	out := &endpointClass{near: make(map[endpointKey][]*envoy.Resource, len(earlier.near))}
 	var near []*envoy.Resource
 	for _, e := range c.entries {

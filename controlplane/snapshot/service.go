@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/isthmesh/isthmesh/controlplane/destination"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/sidecar"
@@ -128,7 +129,8 @@ func (s *Snapshot) service(c *class, st model.ServiceState, old, shared *service
 		unchanged = unchanged && ports[i] == at(old, i)
 		alike = alike && ports[i] == at(shared, i)
 		reach := ports[i].reach
-		reach.Plain = c.caller.Gateway && !s.grpc[grpcPort{svc.Hostname, svc.Ports[i].Number}]
+		reach.GRPC = s.grpc[grpcPort{svc.Hostname, svc.Ports[i].Number}]
+		reach.Plain = c.caller.Gateway && !reach.GRPC
 		in.reach = append(in.reach, reach)
 		in.pods = append(in.pods, ports[i].pods)
 	}
@@ -188,7 +190,7 @@ func (s *Snapshot) translate(c *class, in serviceInputs, old, shared *service) *
 	for i, p := range svc.Ports {
 		switch {
 		case svc.Kind != model.ExternalName:
-			made, problems, err := call.Clusters(i, in.reach[i])
+			made, problems, err := call.Clusters(i, in.reach[i], s.from(in.labels, model.Locality{}))
 			say(problems, err)
 			add(&out.clusters, made...)
 		case in.external && p.Protocol.IsHTTP():
@@ -252,6 +254,11 @@ func known(list ...*service) map[string]*envoy.Resource {
 		}
 	}
 	return out
+}
+
+// from is a caller somewhere, with its labels.
+func (s *Snapshot) from(labels model.Labels, at model.Locality) destination.Caller {
+	return destination.Caller{Locality: at, Labels: labels, Cluster: s.mesh.Settings.Cluster, Network: s.mesh.Settings.Network}
 }
 
 // call of a service by a class.

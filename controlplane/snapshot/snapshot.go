@@ -34,6 +34,9 @@ type Snapshot struct {
 	// gatewayPods are pods of north-south gateways.
 	gatewayPods []*model.Workload
 	patches     *classes[patchSet, *patched]
+	plugins     *classes[pluginSet, *plugged]
+	// aside are patches that some proxies go without; nil for none.
+	aside *Aside
 
 	// grpc are the ports that GRPCRoutes send to.
 	grpc map[grpcPort]bool
@@ -66,7 +69,11 @@ const (
 )
 
 // Build a snapshot of a mesh. prev is the one before it, or nil.
-func Build(mesh *model.Mesh, prev *Snapshot) *Snapshot {
+func Build(mesh *model.Mesh, prev *Snapshot) *Snapshot { return BuildWithout(mesh, nil, prev) }
+
+// BuildWithout builds a snapshot in which each proxy is spared what it refuses:
+// aside is the mesh's, by Aside.Next.
+func BuildWithout(mesh *model.Mesh, aside *Aside, prev *Snapshot) *Snapshot {
 	if prev == nil || prev.mesh.Settings != mesh.Settings {
 		prev = empty(mesh)
 	}
@@ -83,6 +90,8 @@ func Build(mesh *model.Mesh, prev *Snapshot) *Snapshot {
 		workloads:  prev.workloads.next(mesh, scopes),
 		fronts:     prev.fronts.next(),
 		patches:    prev.patches.next(),
+		plugins:    prev.plugins.next(),
+		aside:      aside,
 		grpc:       grpcPorts(mesh.Routings),
 		addressed:  addressed(mesh),
 	}
@@ -101,6 +110,7 @@ func empty(mesh *model.Mesh) *Snapshot {
 		namespaces: &classes[home, *routeClass]{of: map[home]*lazy[*routeClass]{}},
 		fronts:     &classes[frontKey, *front]{of: map[frontKey]*lazy[*front]{}},
 		patches:    &classes[patchSet, *patched]{of: map[patchSet]*lazy[*patched]{}},
+		plugins:    &classes[pluginSet, *plugged]{of: map[pluginSet]*lazy[*plugged]{}},
 		workloads:  &workloads{of: map[workloadKey]*workload{}, strangers: map[workloadKey]bool{}},
 	}
 }
@@ -146,6 +156,9 @@ func (s *Snapshot) Problems() []model.Problem {
 	for _, p := range s.patches.made() {
 		out = append(out, p.told()...)
 	}
+	for _, p := range s.plugins.made() {
+		out = append(out, p.told()...)
+	}
 	seen := make(map[model.Problem]bool, len(out))
 	return slices.DeleteFunc(out, func(p model.Problem) bool {
 		again := seen[p]
@@ -177,7 +190,10 @@ func (c *class) problems() []model.Problem {
 // snapshots that follow each other share the layers that have not changed.
 func (s *Snapshot) View(p *model.Proxy) *envoy.View { return s.patch(p, s.unpatched(p)) }
 
-func (s *Snapshot) unpatched(p *model.Proxy) *envoy.View {
+func (s *Snapshot) unpatched(p *model.Proxy) *envoy.View { return s.plug(p, s.plain(p)) }
+
+// plain is what the translators make, without plugins and patches.
+func (s *Snapshot) plain(p *model.Proxy) *envoy.View {
 	switch {
 	case p.EastWest():
 		return s.eastWest(p)
@@ -193,13 +209,14 @@ func (s *Snapshot) unpatched(p *model.Proxy) *envoy.View {
 func (s *Snapshot) sidecar(p *model.Proxy) *envoy.View {
 	own := s.workloads.inbound(s.mesh, s.scope, p)
 	c := s.classOf(p)
+	seen := s.endpointClass(c, s.locality(p))
 	secrets := envoy.Layers{Shared: c.secrets.files.layer}
 	if p.Workload != nil {
 		secrets.Own = ownSecrets(c.secrets, own.secrets)
 	}
 	return &envoy.View{Types: map[string]envoy.Layers{
-		envoy.ClusterType:   {Shared: c.clusters.layer, Own: own.clusters},
-		envoy.EndpointType:  {Shared: s.endpointClass(c, s.locality(p)).endpoints.layer},
+		envoy.ClusterType:   {Shared: seen.clusters.layer, Own: own.clusters},
+		envoy.EndpointType:  {Shared: seen.endpoints.layer},
 		envoy.ListenerType:  {Shared: c.listeners.layer, Own: own.listeners},
 		envoy.RouteType:     {Shared: c.routes.layer, Own: s.routeClass(c, p.Namespace).layer.layer},
 		envoy.NameTableType: {Shared: c.table.layer},

@@ -4,6 +4,7 @@ package snapshot
 
 import (
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
@@ -32,7 +33,9 @@ type workload struct {
 	chosen  *policy.Chosen
 	// scope that holds for it; nil for none.
 	scope *model.Scope
-	own   lazy[inbound]
+	// limits are the policies on the services of its ports; nil for none at all.
+	limits []*model.DestinationPolicy
+	own    lazy[inbound]
 }
 
 // inbound is what a sidecar takes.
@@ -55,12 +58,12 @@ func (w *workloads) next(mesh *model.Mesh, scopes *scope.Index) *workloads {
 			continue
 		}
 		chosen := out.chosen.Put(policy.Choose(mesh, guarded, old.chosen))
-		holds := scopeOf(scopes, now)
-		if now == old.in && chosen == old.chosen && holds == old.scope {
+		holds, limits := scopeOf(scopes, now), limitsOf(mesh, scopes, now)
+		if now == old.in && chosen == old.chosen && holds == old.scope && slices.Equal(limits, old.limits) {
 			out.of[k] = old
 			continue
 		}
-		fresh := &workload{in: now, guarded: guarded, chosen: chosen, scope: holds}
+		fresh := &workload{in: now, guarded: guarded, chosen: chosen, scope: holds, limits: limits}
 		fresh.own.earlier = old.own.peek()
 		out.of[k] = fresh
 	}
@@ -77,6 +80,30 @@ func scopeOf(scopes *scope.Index, w *model.Workload) *model.Scope {
 		c.Labels = model.LabelsOf(w.Labels)
 	}
 	return scopes.ScopeOf(c)
+}
+
+// limitsOf a workload: the policies on the services of its ports, as callers of
+// its own namespace have them. Those that select callers say nothing here, as
+// in Istio.
+func limitsOf(mesh *model.Mesh, scopes *scope.Index, w *model.Workload) []*model.DestinationPolicy {
+	if len(mesh.Policies) == 0 || w == sidecar.Stranger {
+		return nil
+	}
+	var out []*model.DestinationPolicy
+	caller := scope.Caller{Namespace: w.Namespace}
+	for i, p := range w.Inbound {
+		st, ok := scopes.Service(caller, p.Service)
+		if !ok {
+			continue
+		}
+		if policy := scopes.Policy(caller, st.Service); policy != nil {
+			if out == nil {
+				out = make([]*model.DestinationPolicy, len(w.Inbound))
+			}
+			out[i] = policy
+		}
+	}
+	return out
 }
 
 func guardedBy(w *model.Workload) policy.Guarded {
@@ -102,7 +129,7 @@ func (w *workloads) inbound(mesh *model.Mesh, scopes *scope.Index, p *model.Prox
 	}
 	e := w.of[k]
 	if e == nil || e.in != in || in == sidecar.Stranger && !maps.Equal(e.guarded.Labels, guarded.Labels) {
-		fresh := &workload{in: in, guarded: guarded, chosen: w.chosen.Put(policy.Choose(mesh, guarded, nil)), scope: scopeOf(scopes, in)}
+		fresh := &workload{in: in, guarded: guarded, chosen: w.chosen.Put(policy.Choose(mesh, guarded, nil)), scope: scopeOf(scopes, in), limits: limitsOf(mesh, scopes, in)}
 		if e != nil {
 			fresh.own.earlier = e.own.peek()
 		}
@@ -111,7 +138,7 @@ func (w *workloads) inbound(mesh *model.Mesh, scopes *scope.Index, p *model.Prox
 	}
 	w.mu.Unlock()
 	return e.own.get(func(earlier inbound) inbound {
-		return take(sidecar.Intake{Settings: mesh.Settings, Workload: in, Scope: e.scope}, e.chosen, earlier)
+		return take(sidecar.Intake{Settings: mesh.Settings, Workload: in, Scope: e.scope, Policies: e.limits}, e.chosen, earlier)
 	})
 }
 

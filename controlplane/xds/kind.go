@@ -12,6 +12,7 @@ const (
 	clusters kind = iota
 	endpoints
 	secrets
+	extensions
 	listeners
 	routes
 	names
@@ -21,24 +22,26 @@ const (
 
 // typeURLs by kind.
 var typeURLs = [kinds]string{
-	clusters:  envoy.ClusterType,
-	endpoints: envoy.EndpointType,
-	secrets:   envoy.SecretType,
-	listeners: envoy.ListenerType,
-	routes:    envoy.RouteType,
-	names:     envoy.NameTableType,
-	runtimes:  envoy.RuntimeType,
+	clusters:   envoy.ClusterType,
+	endpoints:  envoy.EndpointType,
+	secrets:    envoy.SecretType,
+	extensions: envoy.ExtensionType,
+	listeners:  envoy.ListenerType,
+	routes:     envoy.RouteType,
+	names:      envoy.NameTableType,
+	runtimes:   envoy.RuntimeType,
 }
 
 // labels by kind, as Istio's metrics and tools name them.
 var labels = [kinds]string{
-	clusters:  "cds",
-	endpoints: "eds",
-	secrets:   "sds",
-	listeners: "lds",
-	routes:    "rds",
-	names:     "nds",
-	runtimes:  "rtds",
+	clusters:   "cds",
+	endpoints:  "eds",
+	secrets:    "sds",
+	extensions: "ecds",
+	listeners:  "lds",
+	routes:     "rds",
+	names:      "nds",
+	runtimes:   "rtds",
 }
 
 // kindOf a type URL; false for types that are not served.

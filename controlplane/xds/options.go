@@ -38,6 +38,9 @@ type Options struct {
 	Registry prometheus.Registerer
 	// Log is told of streams that end otherwise than by their clients.
 	Log logr.Logger
+	// Rejected is told that a proxy rejected something, which Rejections has; nil
+	// tells nobody. It must not block, nor call the Server.
+	Rejected func()
 	// Limits; zero fields take the standard ones.
 	Limits Limits
 	// Jitter returns a random duration below its argument; nil takes a random one.

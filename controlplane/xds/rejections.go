@@ -31,6 +31,31 @@ func (s *Server) Rejections() []model.Rejection {
 	})
 }
 
+// Settled tells whether a pod's proxy is connected, and whether it has accepted
+// all that it is to have now.
+func (s *Server) Settled(namespace, name string) (done, connected bool) {
+	done = true
+	for _, st := range s.open() {
+		is, settled := st.settled(namespace, name)
+		connected, done = connected || is, done && (!is || settled)
+	}
+	return done && connected, connected
+}
+
+func (st *stream) settled(namespace, name string) (is, settled bool) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.proxy == nil || st.proxy.Namespace != namespace || st.proxy.Name != name {
+		return false, false
+	}
+	for k := range kinds {
+		if st.session.types[k].active && st.session.state(k) == Stale {
+			return true, false
+		}
+	}
+	return true, true
+}
+
 func (st *stream) rejections() []model.Rejection {
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -156,7 +156,7 @@ func (s *session) removals(now time.Time) *response {
 			return nil
 		}
 	}
-	for _, k := range [...]kind{clusters, endpoints, secrets, routes} {
+	for _, k := range [...]kind{clusters, endpoints, secrets, extensions, routes} {
 		t := &s.types[k]
 		if len(t.gone) == 0 || t.waiting(now) {
 			continue

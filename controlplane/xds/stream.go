@@ -102,6 +102,9 @@ func (st *stream) receive(r *request) error {
 	case refused:
 		st.server.metrics.rejects[k].Inc()
 		st.server.options.Log.Info("proxy rejected a response", "proxy", st.node.id, "type", labels[k], "reason", clipReason(r.reason))
+		if told := st.server.options.Rejected; told != nil {
+			told()
+		}
 	case stale:
 		st.server.metrics.expired[k].Inc()
 	}

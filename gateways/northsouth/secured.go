@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -119,7 +120,13 @@ func (t *translation) https(b *bind, a attached, names serverNames) []*listenerv
 	}
 	name := listenerRoutes(a)
 	t.routes(name, []attached{a}, others)
-	filter := envoy.HTTPManagerFilter(t.manager(name))
+	m := t.manager(name)
+	if a.listener.TLS.AllowInvalidClients {
+		// Nobody vouches for the names in the certificate, so the backend gets it
+		// whole, to verify it, and no name that looks as if somebody had.
+		m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Cert: true, Chain: true}
+	}
+	filter := envoy.HTTPManagerFilter(m)
 	if a.listener.HTTP3 {
 		t.quic(b, a, own)
 	}
@@ -250,7 +257,7 @@ func (t *translation) autoPassthrough(a attached, names serverNames) []*listener
 		out = append(out, &listenerv3.FilterChain{
 			Name:             cluster,
 			FilterChainMatch: matching([]string{cluster}),
-			Filters:          []*listenerv3.Filter{envoy.TCPProxyFilter(envoy.TCPProxy(t.Mesh.Settings, cluster))},
+			Filters:          append(policy.TCP(t.Mesh.Settings, t.Policies), envoy.TCPProxyFilter(envoy.TCPProxy(t.Mesh.Settings, cluster))),
 		})
 	}
 	if len(out) == 0 {

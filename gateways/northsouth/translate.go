@@ -54,19 +54,8 @@ func Translate(in Input) *Output {
 
 // authorizers are the clusters of the external authorizers that policies ask.
 func (t *translation) authorizers() {
-	if t.Policies == nil {
-		return
-	}
-	for _, a := range t.Policies.Authorizations {
-		if a.Action != model.Custom {
-			continue
-		}
-		for i := range t.Mesh.Settings.Providers {
-			p := &t.Mesh.Settings.Providers[i]
-			if p.Name == a.Provider {
-				t.clusters[envoy.Outbound(p.Port, p.Host)] = true
-			}
-		}
+	for _, name := range t.Policies.Authorizers(t.Mesh.Settings) {
+		t.clusters[name] = true
 	}
 }
 

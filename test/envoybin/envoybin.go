@@ -53,7 +53,7 @@ func checkout() (string, error) {
 		return "", err
 	}
 	for at := dir; ; at = filepath.Dir(at) {
-		if _, err := os.Stat(filepath.Join(at, "controlplane")); err == nil {
+		if _, err := os.Stat(filepath.Join(at, "controlplane", "model")); err == nil {
 			return at, nil
 		}
 		if at == filepath.Dir(at) {

@@ -50,12 +50,15 @@ func (e *evaluation) account(v string) bool {
 	return e.part(2) == ns && e.part(4) == name
 }
 
-func (e *evaluation) fromBlock(v string) bool {
-	if a, err := netip.ParseAddr(v); err == nil {
-		return a == e.caller.Address
+func (e *evaluation) fromBlock(v string) bool       { return within(v, e.caller.Address) }
+func (e *evaluation) fromRemoteBlock(v string) bool { return within(v, e.remote()) }
+
+func within(block string, address netip.Addr) bool {
+	if a, err := netip.ParseAddr(block); err == nil {
+		return a == address
 	}
-	p, err := netip.ParsePrefix(v)
-	return err == nil && p.Contains(e.caller.Address)
+	p, err := netip.ParsePrefix(block)
+	return err == nil && p.Contains(address)
 }
 
 func (e *evaluation) requestPrincipal(v string) bool {
@@ -106,8 +109,12 @@ func (e *evaluation) condition(c *api.Condition) bool {
 		return e.peer(values, not, e.account)
 	case "source.trustDomain":
 		return e.peer(values, not, func(v string) bool { return like(v, e.part(0)) })
-	case "source.ip", "remote.ip":
+	case "source.ip":
 		return matches(values, not, e.fromBlock)
+	case "remote.ip":
+		return matches(values, not, e.fromRemoteBlock)
+	case "connection.sni":
+		return matches(values, not, func(v string) bool { return like(v, e.ServerName(e.call)) })
 	case "destination.port":
 		return matches(values, not, func(v string) bool { return v == e.Ports[e.call.Port] })
 	case "destination.ip":

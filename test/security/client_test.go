@@ -40,29 +40,40 @@ func (c *clients) close() {
 	}
 }
 
-// dial as a caller; TLS when it has an identity.
-func (w *world) dial(port, caller string) (*connection, error) {
-	who := callers[caller]
-	pod := w.pods[who.Address.String()]
-	conn, err := pod.Dial(w.address(port))
+// dial as the caller of a call; TLS when it has an identity.
+func (w *world) dial(call security.Call) (*connection, error) {
+	conn, err := w.connect(call)
 	if err != nil {
 		return nil, err
 	}
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	return &connection{conn, bufio.NewReader(conn)}, nil
+}
+
+func deadline(conn net.Conn) { _ = conn.SetDeadline(time.Now().Add(patience)) }
+
+func (w *world) connect(call security.Call) (net.Conn, error) {
+	if w.gate != nil {
+		return w.knock(call)
+	}
+	who := w.oracle.Callers[call.Caller]
+	conn, err := w.pods[who.Address.String()].Dial(w.address(call.Port))
+	if err != nil {
+		return nil, err
+	}
+	deadline(conn)
 	if who.Identity == "" {
-		return &connection{conn, bufio.NewReader(conn)}, nil
+		return conn, nil
 	}
 	alpn := envoy.ALPNHTTP1
-	if strings.HasPrefix(port, "tcp-") {
+	if call.TCP() {
 		alpn = envoy.ALPNTCP
 	}
-	leaf := w.leaves[caller]
-	secured := tls.Client(conn, leaf.TLS(w.t, "outbound_.80_._.server.shop.svc.cluster.local", alpn))
+	secured := tls.Client(conn, w.leaves[call.Caller].TLS(w.t, w.oracle.ServerName(call), alpn))
 	if err := secured.Handshake(); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
-	return &connection{secured, bufio.NewReader(secured)}, nil
+	return secured, nil
 }
 
 // verdict of the real proxy on a call.
@@ -76,18 +87,18 @@ func (c *clients) verdict(call security.Call) (int, error) {
 
 // request over a connection that is kept, or over a new one.
 func (c *clients) request(call security.Call) (int, *http.Response, error) {
-	key := call.Port + " " + call.Caller
+	key := strings.Join([]string{call.Port, call.Caller, call.SNI, call.From}, " ")
 	for range 2 {
 		conn := c.open[key]
 		fresh := conn == nil
 		if fresh {
 			var err error
-			if conn, err = c.w.dial(call.Port, call.Caller); err != nil {
+			if conn, err = c.w.dial(call); err != nil {
 				return security.Refused, nil, unless(err)
 			}
 			c.open[key] = conn
 		}
-		_ = conn.SetDeadline(time.Now().Add(patience))
+		deadline(conn)
 		_, _ = io.WriteString(conn, c.w.text(call))
 		r, err := http.ReadResponse(conn.r, &http.Request{Method: call.Method})
 		if err == nil {
@@ -140,7 +151,7 @@ func (w *world) text(call security.Call) string {
 
 // converse over TCP: what is said must come back.
 func (w *world) converse(call security.Call) (int, error) {
-	conn, err := w.dial(call.Port, call.Caller)
+	conn, err := w.dial(call)
 	if err != nil {
 		return security.Refused, unless(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	api "istio.io/api/security/v1beta1"
+	typeapi "istio.io/api/type/v1beta1"
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
 )
 
@@ -20,15 +21,32 @@ type World struct {
 	Ports     map[string]string
 	Callers   map[string]Caller
 	Tokens    map[string]Token
+	// Doors are the ports of a gateway; nil for a sidecar.
+	Doors map[string]Door
+	// Gateway and Class are what a gateway's proxy serves of the Gateway API.
+	Gateway, Class string
+	// Providers are the external authorizers that there are.
+	Providers []string
 	// Denies are the external authorizers that say no to a call.
-	Denies func(provider string, c Call) bool
+	Denies func(provider string, c Call, identity string) bool
 }
 
-// Caller of calls: who it is (trust domain/ns/namespace/sa/account, empty for a
-// client without a certificate), and from where.
+// Caller of calls: who its certificate says it is (trust domain/ns/namespace/sa/account,
+// empty when it says nothing, or there is none), who signed it, and from where
+// it calls.
 type Caller struct {
 	Identity string
-	Address  netip.Addr
+	// Signer is "mesh" for identities, unless it says otherwise.
+	Signer  string
+	Address netip.Addr
+}
+
+// SignedBy is empty for a caller without a certificate.
+func (c Caller) SignedBy() string {
+	if c.Signer == "" && c.Identity != "" {
+		return "mesh"
+	}
+	return c.Signer
 }
 
 // Token of a request: its claims, and whether an issuer vouches for it.
@@ -48,15 +66,15 @@ const (
 // Verdict on a call, from the text of Istio's reference on AuthorizationPolicy,
 // its conditions, RequestAuthentication and PeerAuthentication.
 func (w *World) Verdict(s *Scenario, c Call) int {
-	caller := w.Callers[c.Caller]
-	if strings.HasSuffix(c.Port, "-strict") && caller.Identity == "" {
+	caller, taken := w.meet(c)
+	if !taken {
 		return Refused
 	}
 	deny := Forbidden
 	if c.TCP() {
 		deny = Refused
 	}
-	e := evaluation{World: w, call: c, caller: caller, normalization: s.Normalization}
+	e := evaluation{World: w, call: c, caller: caller, topology: s.Topology}
 	if c.Token != "" && !c.TCP() && w.checked(s) {
 		token := w.Tokens[c.Token]
 		if !token.Valid {
@@ -74,7 +92,8 @@ func (w *World) Verdict(s *Scenario, c Call) int {
 		matched := slices.ContainsFunc(p.Spec.GetRules(), e.rule)
 		switch p.Spec.GetAction() {
 		case api.AuthorizationPolicy_CUSTOM:
-			if matched && w.Denies(p.Spec.GetProvider().GetName(), c) {
+			// Nobody to ask is a no to all that the policy is for.
+			if !slices.Contains(w.Providers, p.Spec.GetProvider().GetName()) || matched && w.Denies(p.Spec.GetProvider().GetName(), c, caller.Identity) {
 				return deny
 			}
 		case api.AuthorizationPolicy_DENY:
@@ -94,21 +113,37 @@ func (w *World) Verdict(s *Scenario, c Call) int {
 // checked is true when tokens are looked at.
 func (w *World) checked(s *Scenario) bool {
 	return slices.ContainsFunc(s.Authentications, func(a *securityv1.RequestAuthentication) bool {
-		return w.applies(a.Namespace, a.Spec.GetSelector().GetMatchLabels()) && len(a.Spec.GetJwtRules()) > 0
+		return w.applies(a.Namespace, a.Spec.GetSelector().GetMatchLabels(), append(a.Spec.GetTargetRefs(), a.Spec.GetTargetRef())) && len(a.Spec.GetJwtRules()) > 0
 	})
 }
 
 func (w *World) applicable(s *Scenario) []*securityv1.AuthorizationPolicy {
 	var out []*securityv1.AuthorizationPolicy
 	for _, p := range s.Authorizations {
-		if len(p.Spec.GetTargetRefs()) == 0 && w.applies(p.Namespace, p.Spec.GetSelector().GetMatchLabels()) {
+		if w.applies(p.Namespace, p.Spec.GetSelector().GetMatchLabels(), append(p.Spec.GetTargetRefs(), p.Spec.GetTargetRef())) {
 			out = append(out, p)
 		}
 	}
 	return out
 }
 
-func (w *World) applies(namespace string, selector map[string]string) bool {
+// applies by selector, or by the objects that are named: a Gateway of the
+// policy's namespace, or a GatewayClass from the root namespace.
+func (w *World) applies(namespace string, selector map[string]string, refs []*typeapi.PolicyTargetReference) bool {
+	named := false
+	for _, ref := range refs {
+		switch {
+		case ref == nil:
+			continue
+		case ref.GetKind() == "Gateway" && ref.GetName() == w.Gateway && namespace == w.Namespace,
+			ref.GetKind() == "GatewayClass" && ref.GetName() == w.Class && namespace == "istio-system":
+			return true
+		}
+		named = true
+	}
+	if named {
+		return false
+	}
 	for k, v := range selector {
 		if w.Labels[k] != v {
 			return false
@@ -120,11 +155,11 @@ func (w *World) applies(namespace string, selector map[string]string) bool {
 // evaluation of one call under one policy.
 type evaluation struct {
 	*World
-	call          Call
-	caller        Caller
-	claims        map[string]any
-	policy        *securityv1.AuthorizationPolicy
-	normalization string
+	call     Call
+	caller   Caller
+	claims   map[string]any
+	policy   *securityv1.AuthorizationPolicy
+	topology Topology
 	// refuses: the policy denies, or asks, what it matches.
 	refuses bool
 }
@@ -181,7 +216,7 @@ func (e *evaluation) source(s *api.Source) bool {
 		e.peer(s.GetServiceAccounts(), s.GetNotServiceAccounts(), e.account) &&
 		e.peer(s.GetTrustDomains(), s.GetNotTrustDomains(), func(v string) bool { return like(v, e.part(0)) }) &&
 		matches(s.GetIpBlocks(), s.GetNotIpBlocks(), e.fromBlock) &&
-		matches(s.GetRemoteIpBlocks(), s.GetNotRemoteIpBlocks(), e.fromBlock) &&
+		matches(s.GetRemoteIpBlocks(), s.GetNotRemoteIpBlocks(), e.fromRemoteBlock) &&
 		e.ofRequest(s.GetRequestPrincipals(), s.GetNotRequestPrincipals(), e.requestPrincipal)
 }
 

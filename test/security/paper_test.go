@@ -17,7 +17,7 @@ import (
 func TestTableOnPaper(t *testing.T) {
 	w := newPaper(t)
 	cases := 0
-	for _, scenarios := range table(t, w) {
+	for _, scenarios := range table(t, w, "testdata/*.txtar") {
 		for i := range scenarios {
 			s := &scenarios[i]
 			m, _ := w.mesh(s)

@@ -13,8 +13,14 @@ import (
 // TestPathsThatTheApplicationSees is replay 3 at large: whatever a path is
 // written like, in every mode of normalisation, the application is never sent
 // one that the policies keep from it.
-func TestPathsThatTheApplicationSees(t *testing.T) {
-	w := newWorld(t)
+func TestPathsThatTheApplicationSees(t *testing.T) { newWorld(t).paths(t, "a sidecar") }
+
+// TestPathsBehindIngress is the same at a gateway, which sees a path before
+// its routes do.
+func TestPathsBehindIngress(t *testing.T) { newGate(t, "ingress").paths(t, "an ingress gateway") }
+
+func (w *world) paths(t *testing.T, place string) {
+	t.Helper()
 	var paths []string
 	for _, before := range []string{"/", "//", "/./", "/x/../", "/%2e/", "/x/%2E%2e/", `\`, `/\`, "/%5c", "/%2F", "/x%2f..%2f", "/x//../", "/;/", "/%252f"} {
 		for _, name := range []string{"admin", "%61dmin", "adm%69n", "admi%6E", "Admin"} {
@@ -58,5 +64,5 @@ func TestPathsThatTheApplicationSees(t *testing.T) {
 			clients.close()
 		}
 	}
-	fmt.Printf("security: %d spellings of paths, %d let through, none of them to what is kept\n", asked, let)
+	fmt.Printf("security: %d spellings of paths at %s, %d let through, none of them to what is kept\n", asked, place, let)
 }

@@ -17,8 +17,15 @@ import (
 // testdata/replays has policies, and requests as they go over the wire, with
 // the status that each must get: a set such as 400|403 where Envoy may refuse
 // by itself. Two policies in one file are asked one after the other.
-func TestReplays(t *testing.T) {
-	w := newWorld(t)
+func TestReplays(t *testing.T) { newWorld(t).replays(t) }
+
+// TestReplaysAtIngress and TestReplaysAtEgress play the same at gateways.
+func TestReplaysAtIngress(t *testing.T) { newGate(t, "ingress").replays(t) }
+
+func TestReplaysAtEgress(t *testing.T) { newGate(t, "egress").replays(t) }
+
+func (w *world) replays(t *testing.T) {
+	t.Helper()
 	files := mustGlob(t, "testdata/replays/*.txtar")
 	for _, file := range files {
 		archive, err := txtar.ParseFile(file)
@@ -101,7 +108,7 @@ func (w *world) raw(port, caller, request string) (int, error) {
 			headers = append(headers, h)
 		}
 	}
-	conn, err := w.dial(port, caller)
+	conn, err := w.dial(security.Call{Port: port, Caller: caller})
 	if err != nil {
 		return security.Refused, unless(err)
 	}

@@ -4,7 +4,6 @@ package security_test
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,16 +17,58 @@ var all = flag.Bool("all", false, "execute every case of the table, not only a s
 // share of the cases that are executed unless all are asked for: one in so many.
 const share = 12
 
-// TestTable executes the table and ends with its counts.
+// The least that -all executes at a sidecar or a gateway.
+const least = 5000
+
+// TestTable executes the table at a sidecar, TestTableAtIngress and
+// TestTableAtEgress at gateways, where more of it stands in a folder of the
+// place's name.
 func TestTable(t *testing.T) {
 	w := newWorld(t)
-	executed, allowed, denied, byHand, n := 0, 0, 0, 0, 0
-	var wrong [2]int
-	for _, scenarios := range table(t, w) {
+	w.execute(t, table(t, w, "testdata/*.txtar"), func(c security.Call) string {
+		if c.TCP() {
+			return "sidecar, TCP"
+		}
+		return "sidecar, HTTP"
+	})
+}
+
+func TestTableAtIngress(t *testing.T) { atGate(t, "ingress") }
+
+func TestTableAtEgress(t *testing.T) { atGate(t, "egress") }
+
+// TestTableAtEastWest has a table of its own: a gateway between networks passes
+// TLS on, sees addresses and server names, and knows no identity.
+func TestTableAtEastWest(t *testing.T) {
+	w := newGate(t, "eastwest")
+	w.execute(t, table(t, w, "testdata/eastwest/*.txtar"), func(security.Call) string { return "east-west gateway" })
+}
+
+func atGate(t *testing.T, name string) {
+	t.Helper()
+	w := newGate(t, name)
+	files := append(table(t, w, "testdata/"+name+"/*.txtar"), table(t, w, "testdata/*.txtar")...)
+	for i, scenarios := range files {
+		files[i] = nil
+		for j, s := range scenarios {
+			// A gateway's listeners take longer to change than a sidecar's.
+			if *all || j%5 == 0 || s.Judged() && strings.HasPrefix(s.Name, name) {
+				files[i] = append(files[i], s)
+			}
+		}
+	}
+	w.execute(t, files, func(security.Call) string { return name + " gateway" })
+}
+
+// execute the calls of scenarios, and count them by place.
+func (w *world) execute(t *testing.T, files [][]security.Scenario, place func(security.Call) string) {
+	t.Helper()
+	n := 0
+	sum := tally{}
+	for _, scenarios := range files {
 		for i := range scenarios {
-			s := &scenarios[i]
 			var calls []security.Call
-			for _, c := range s.Calls {
+			for _, c := range scenarios[i].Calls {
 				if n++; *all || n%share == 0 || c.Expect != "" {
 					calls = append(calls, c)
 				}
@@ -35,45 +76,41 @@ func TestTable(t *testing.T) {
 			if len(calls) == 0 {
 				continue
 			}
-			w.apply(s)
-			clients := w.clients()
-			for _, c := range calls {
-				want := w.oracle.Verdict(s, c)
-				if c.Expect != "" {
-					byHand++
-					if (want == security.Allowed) != (c.Expect == "allow") {
-						t.Errorf("%s %v: the oracle says %d, a person says %s", s.Name, c, want, c.Expect)
-					}
-				}
-				got, err := clients.verdict(c)
-				if err != nil {
-					t.Errorf("%s %v: %v", s.Name, c, err)
-					continue
-				}
-				executed++
-				if want == security.Allowed {
-					allowed++
-				} else {
-					denied++
-				}
-				if got != want {
-					if got == security.Allowed {
-						wrong[0]++
-					} else {
-						wrong[1]++
-					}
-					if wrong[0]+wrong[1] < 60 {
-						t.Errorf("%s %v: got %d, want %d", s.Name, c, got, want)
-					}
-				}
-			}
-			clients.close()
+			w.apply(&scenarios[i])
+			w.judge(t, &scenarios[i], calls, place, &sum)
 		}
 	}
-	fmt.Printf("security: %d cases on real Envoy (%d to allow, %d to deny; %d worked out by hand too): %d wrongly allowed, %d wrongly denied\n",
-		executed, allowed, denied, byHand, wrong[0], wrong[1])
-	if *all && executed < 5000 {
-		t.Errorf("only %d cases were executed, want 5000", executed)
+	if *all && len(files) > 1 && sum.cases() < least {
+		t.Errorf("only %d cases were executed, want %d", sum.cases(), least)
+	}
+}
+
+// tooMany mistakes are not listed one by one.
+const tooMany = 60
+
+// judge calls under policies that are in force.
+func (w *world) judge(t *testing.T, s *security.Scenario, calls []security.Call, place func(security.Call) string, sum *tally) {
+	t.Helper()
+	clients := w.clients()
+	defer clients.close()
+	for _, c := range calls {
+		want, one := w.oracle.Verdict(s, c), tally{}
+		if c.Expect != "" {
+			one.byHand++
+			if (want == security.Allowed) != (c.Expect == "allow") {
+				t.Errorf("%s %v: the oracle says %d, a person says %s", s.Name, c, want, c.Expect)
+			}
+		}
+		got, err := clients.verdict(c)
+		if err != nil {
+			t.Errorf("%s %v: %v", s.Name, c, err)
+			continue
+		}
+		if !one.count(want, got) && sum.wronglyAllowed+sum.wronglyDenied < tooMany {
+			t.Errorf("%s %v: got %d, want %d", s.Name, c, got, want)
+		}
+		record(place(c), one)
+		sum.add(one)
 	}
 }
 
@@ -86,16 +123,16 @@ func mustGlob(t *testing.T, pattern string) []string {
 	return files
 }
 
-// table of all files.
-func table(t *testing.T, w *world) [][]security.Scenario {
+// table of the files that a pattern finds.
+func table(t *testing.T, w *world, pattern string) [][]security.Scenario {
 	t.Helper()
 	var out [][]security.Scenario
-	for _, file := range mustGlob(t, "testdata/*.txtar") {
+	for _, file := range mustGlob(t, pattern) {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		scenarios, err := security.Read(strings.TrimSuffix(filepath.Base(file), ".txtar"), data, w.replacer())
+		scenarios, err := security.Read(strings.TrimSuffix(strings.TrimPrefix(filepath.ToSlash(file), "testdata/"), ".txtar"), data, w.replacer())
 		if err != nil {
 			t.Fatal(err)
 		}

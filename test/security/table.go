@@ -4,6 +4,7 @@ package security
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	securityv1 "istio.io/client-go/pkg/apis/security/v1"
@@ -20,11 +21,29 @@ type Scenario struct {
 	Calls           []Call
 	// Normalization is meshConfig.pathNormalization; empty for BASE.
 	Normalization string
+	// MeshConfig is YAML, and Topology what it says of proxies before a gateway.
+	MeshConfig string
+	Topology   Topology
+}
+
+// Judged is true when a person said what becomes of some of the calls.
+func (s *Scenario) Judged() bool {
+	return slices.ContainsFunc(s.Calls, func(c Call) bool { return c.Expect != "" })
+}
+
+// Topology is MeshConfig's defaultConfig.gatewayTopology.
+type Topology struct {
+	NumTrustedProxies int       `json:"numTrustedProxies"`
+	ProxyProtocol     *struct{} `json:"proxyProtocol"`
 }
 
 // Call is one case. Its fields are as they stand in the table.
 type Call struct {
 	Port, Caller, Method, Path, Host, Token string
+	// SNI is the server name that TLS asks for; empty for the port's usual one.
+	SNI string
+	// From is the client that a PROXY protocol line names.
+	From string
 	// Headers are "name=value", several joined by "&".
 	Headers string
 	// Expect is what a person says: allow, deny, or empty.
@@ -32,7 +51,8 @@ type Call struct {
 }
 
 func (c Call) String() string {
-	return fmt.Sprintf("port=%s caller=%s method=%s host=%s path=%s headers=%s token=%s", c.Port, c.Caller, c.Method, c.Host, c.Path, c.Headers, c.Token)
+	return fmt.Sprintf("port=%s caller=%s method=%s host=%s path=%s headers=%s token=%s sni=%s from=%s",
+		c.Port, c.Caller, c.Method, c.Host, c.Path, c.Headers, c.Token, c.SNI, c.From)
 }
 
 // TCP is true when the call is a connection without requests.
@@ -110,6 +130,17 @@ func (s *Scenario) policies(text string) error {
 			s.Authentications = append(s.Authentications, o)
 		case "PathNormalization":
 			s.Normalization = head.Mode
+		case "MeshConfig":
+			var config struct {
+				DefaultConfig struct {
+					GatewayTopology Topology `json:"gatewayTopology"`
+				} `json:"defaultConfig"`
+			}
+			if err := yaml.Unmarshal([]byte(doc), &config); err != nil {
+				return err
+			}
+			s.MeshConfig = strings.TrimPrefix(doc, "kind: MeshConfig\n")
+			s.Topology = config.DefaultConfig.GatewayTopology
 		default:
 			return fmt.Errorf("kind %q has no place here", head.Kind)
 		}
@@ -119,7 +150,7 @@ func (s *Scenario) policies(text string) error {
 
 // axes in the order in which they vary, with what they are when nothing is said.
 var axes = []struct{ name, value string }{
-	{"port", "http-strict"}, {"caller", "cart"}, {"method", "GET"}, {"path", "/"}, {"host", "server"}, {"headers", "-"}, {"token", "-"}, {"expect", "-"},
+	{"port", "http-strict"}, {"caller", "cart"}, {"method", "GET"}, {"path", "/"}, {"host", "server"}, {"headers", "-"}, {"token", "-"}, {"sni", "-"}, {"from", "-"}, {"expect", "-"},
 }
 
 func (s *Scenario) calls(text string) error {
@@ -176,13 +207,13 @@ func (s *Scenario) product(row map[string][]string) {
 	for _, c := range calls {
 		call := Call{
 			Port: c["port"], Caller: c["caller"], Method: c["method"], Path: c["path"], Host: c["host"],
-			Headers: dash(c["headers"]), Token: dash(c["token"]), Expect: dash(c["expect"]),
+			Headers: dash(c["headers"]), Token: dash(c["token"]), SNI: dash(c["sni"]), From: dash(c["from"]), Expect: dash(c["expect"]),
 		}
 		if call.TCP() {
 			call.Method, call.Path, call.Host, call.Headers, call.Token = "", "", "", "", ""
 		}
-		if seen[call] || call.Caller != "plain" && strings.HasSuffix(call.Port, "-plaintext") {
-			continue // a proxy that takes no mesh TLS isn't offered any
+		if seen[call] || !strings.HasPrefix(call.Caller, "plain") && strings.HasSuffix(call.Port, "-plaintext") {
+			continue // a proxy that takes no TLS isn't offered any
 		}
 		seen[call] = true
 		s.Calls = append(s.Calls, call)

@@ -131,6 +131,9 @@ type world struct {
 	oracle   *security.World
 	// extra clusters that policies need.
 	clusters []*envoy.Resource
+	// gate is set when the proxy is a gateway.
+	gate          *gate
+	proxyProtocol bool
 }
 
 // newWorld has a real Envoy.
@@ -192,7 +195,7 @@ func newPaper(t testing.TB) *world {
 	}
 	w.oracle = &security.World{
 		Domains: []string{"east.example", "old.example"}, Namespace: "shop", Labels: w.workload.Labels, Ports: ports, Callers: callers, Tokens: tokens,
-		Denies: func(string, security.Call) bool { return true },
+		Denies: func(string, security.Call, string) bool { return true },
 	}
 	return w
 }
@@ -228,6 +231,9 @@ func (w *world) replacer() *strings.Replacer {
 // apply a scenario's policies and wait until the proxy has them.
 func (w *world) apply(s *security.Scenario) []model.Problem {
 	w.t.Helper()
+	if w.gate != nil {
+		return w.gate.apply(w, s)
+	}
 	m, problems := w.mesh(s)
 	if err := w.try(m); err != nil {
 		w.t.Fatalf("%s: %v", s.Name, err)
@@ -286,4 +292,4 @@ type fixed struct {
 func (f fixed) View(*model.Proxy) *envoy.View           { return f.view }
 func (f fixed) Workload(string, string) *model.Workload { return f.w }
 
-func (w *world) address(port string) string { return serverAddress + ":" + ports[port] }
+func (w *world) address(port string) string { return serverAddress + ":" + w.oracle.Ports[port] }

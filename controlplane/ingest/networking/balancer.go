@@ -3,13 +3,12 @@
 package networking
 
 import (
-	"cmp"
 	"math/big"
-	"slices"
 	"strings"
 
 	api "istio.io/api/networking/v1alpha3"
 
+	"github.com/isthmesh/isthmesh/controlplane/ingest/traffic"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -17,8 +16,6 @@ import (
 const (
 	maxRing  = 8 << 20
 	maxTable = 5_000_011
-	// maxRegions that fail over.
-	maxRegions = 1000
 )
 
 func (r *reader) balancer(field string, b *api.LoadBalancerSettings) *model.Balancer {
@@ -167,116 +164,5 @@ func (r *reader) locality(field string, b *api.LoadBalancerSettings) *model.Loca
 			"zones are not balanced by their sizes here, the mesh's locality settings hold; use localityLbSetting")
 		return nil
 	}
-	if l == nil {
-		return nil
-	}
-	field += ".localityLbSetting"
-	out := &model.LocalityBalancing{Disabled: l.GetEnabled() != nil && !l.GetEnabled().GetValue()}
-	kinds := 0
-	for _, n := range []int{len(l.GetDistribute()), len(l.GetFailover()), len(l.GetFailoverPriority())} {
-		if n > 0 {
-			kinds++
-		}
-	}
-	if len(l.GetDistribute()) > 0 && kinds > 1 {
-		r.refuse(field, "distribute and failover exclude each other; keep one")
-		return nil
-	}
-	for i, d := range l.GetDistribute() {
-		if made, ok := r.distribute(at(field+".distribute", i), d); ok {
-			out.Distribute = append(out.Distribute, made)
-		}
-	}
-	if len(l.GetFailover()) > maxRegions {
-		r.refuse(field+".failover", "there are %d entries; %d are the most", len(l.GetFailover()), maxRegions)
-		return nil
-	}
-	for i, f := range l.GetFailover() {
-		r.failover(at(field+".failover", i), f, out)
-	}
-	for i, key := range l.GetFailoverPriority() {
-		name, value, _ := strings.Cut(key, "=")
-		if !isLabelKey(name) || !isLabelValue(value) {
-			r.refuse(at(field+".failoverPriority", i), "%.100q is neither a label's key nor key=value; write one of them", key)
-			continue
-		}
-		out.FailoverPriority = append(out.FailoverPriority, key)
-	}
-	return out
-}
-
-func (r *reader) failover(field string, f *api.LocalityLoadBalancerSetting_Failover, out *model.LocalityBalancing) {
-	for _, region := range []string{f.GetFrom(), f.GetTo()} {
-		if region == "" || strings.ContainsAny(region, "/*") {
-			r.refuse(field, "%.100q is no region; write from and to as regions, without zone or wildcard", region)
-			return
-		}
-	}
-	if f.GetFrom() == f.GetTo() {
-		r.refuse(field, "from and to are both %q; name two regions", f.GetFrom())
-		return
-	}
-	if slices.ContainsFunc(out.Failover, func(o model.Failover) bool { return o.From == f.GetFrom() }) {
-		r.refuse(field+".from", "%q fails over to another region already; name each region once", f.GetFrom())
-		return
-	}
-	out.Failover = append(out.Failover, model.Failover{From: f.GetFrom(), To: f.GetTo()})
-}
-
-func (r *reader) distribute(field string, d *api.LocalityLoadBalancerSetting_Distribute) (model.Distribute, bool) {
-	out := model.Distribute{From: d.GetFrom()}
-	ok := r.localityPattern(field+".from", d.GetFrom())
-	if len(d.GetTo()) > 100 {
-		r.refuse(field+".to", "there are %d localities, and per cent for 100 at most; name fewer", len(d.GetTo()))
-		return out, false
-	}
-	total := uint64(0)
-	for _, to := range sortedKeys(d.GetTo()) {
-		weight := d.GetTo()[to]
-		ok = r.localityPattern(field+".to", to) && ok
-		if weight == 0 {
-			r.refuse(field+".to["+to+"]", "a weight of 0 is none; leave the locality out, or give it more")
-			ok = false
-		}
-		total += uint64(weight)
-		out.To = append(out.To, model.LocalityWeight{Locality: to, Weight: weight})
-	}
-	slices.SortFunc(out.To, func(a, b model.LocalityWeight) int { return cmp.Compare(a.Locality, b.Locality) })
-	if total != 100 {
-		r.refuse(field+".to", "the weights add up to %d; they are per cent, make them add up to 100", total)
-		ok = false
-	}
-	for i := range out.To {
-		for j := range out.To {
-			if i != j && localityCovers(out.To[i].Locality, out.To[j].Locality) {
-				r.refuse(field+".to", "%q contains %q; name localities that don't overlap", out.To[i].Locality, out.To[j].Locality)
-				return out, false
-			}
-		}
-	}
-	return out, ok
-}
-
-// localityPattern is region, zone and subzone, of which the last may be a wildcard.
-func (r *reader) localityPattern(field, text string) bool {
-	parts := strings.Split(text, "/")
-	bad := text == "" || len(parts) > 3
-	for i, part := range parts {
-		if part == "" || strings.Contains(part, "*") && (part != "*" || i != len(parts)-1) {
-			bad = true
-		}
-	}
-	if bad {
-		r.refuse(field, "%.100q is no locality; write region/zone/subzone, with * at the end for all", text)
-	}
-	return !bad
-}
-
-// localityCovers is true when every place of b is one of a.
-func localityCovers(a, b string) bool {
-	prefix, wild := strings.CutSuffix(a, "*")
-	if wild {
-		return strings.HasPrefix(b, prefix) || b+"/" == prefix
-	}
-	return a == b || strings.HasPrefix(b, a+"/")
+	return traffic.Locality(l, r.below(field+".localityLbSetting"))
 }

@@ -5,6 +5,7 @@ package networking
 import (
 	api "istio.io/api/networking/v1alpha3"
 
+	"github.com/isthmesh/isthmesh/controlplane/ingest/traffic"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -22,15 +23,7 @@ func (r *reader) connections(field string, p *api.ConnectionPoolSettings) *model
 		out.ConnectTimeout = r.duration(field+".connectTimeout", t.GetConnectTimeout())
 		out.MaxConnectionAge = r.duration(field+".maxConnectionDuration", t.GetMaxConnectionDuration())
 		out.TCPIdleTimeout = r.orZero(field+".idleTimeout", t.GetIdleTimeout())
-		if k := t.GetTcpKeepalive(); k != nil {
-			out.TCPKeepalive = &model.Keepalive{Probes: k.GetProbes()}
-			if d := r.duration(field+".tcpKeepalive.time", k.GetTime()); d != nil {
-				out.TCPKeepalive.Time = *d
-			}
-			if d := r.duration(field+".tcpKeepalive.interval", k.GetInterval()); d != nil {
-				out.TCPKeepalive.Interval = *d
-			}
-		}
+		out.TCPKeepalive = traffic.Keepalive(t.GetTcpKeepalive(), r.below(field+".tcpKeepalive"))
 	}
 	if h := p.GetHttp(); h != nil {
 		r.httpConnections(field+".http", h, out)

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/isthmesh/isthmesh/controlplane/ingest/traffic"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -71,6 +72,21 @@ func (r *reader) refuse(field, format string, args ...any) {
 	r.refusals++
 	r.why = field + " can't be used"
 	r.tell(field, invalid, format, args...)
+}
+
+// below reports what is wrong with a piece whose reader is shared with MeshConfig.
+func (r *reader) below(field string) traffic.Report {
+	return func(sub, reason, format string, args ...any) {
+		path := field
+		if sub != "" {
+			path += "." + sub
+		}
+		if reason == invalid {
+			r.refuse(path, format, args...)
+			return
+		}
+		r.tell(path, reason, format, args...)
+	}
 }
 
 // at is the path of an item of a list.

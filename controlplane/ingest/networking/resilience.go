@@ -4,55 +4,15 @@ package networking
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 
+	"github.com/isthmesh/isthmesh/controlplane/ingest/traffic"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
-// conditions of retries that Envoy knows (x-envoy-retry-on and x-envoy-retry-grpc-on).
-var conditions = []string{
-	"5xx", "cancelled", "connect-failure", "deadline-exceeded", "envoy-ratelimited", "gateway-error",
-	"http3-post-connect-failure", "internal", "refused-stream", "reset", "reset-before-request", "resource-exhausted",
-	"retriable-4xx", "retriable-headers", "retriable-status-codes", "unavailable",
-}
-
 func (r *reader) retries(field string, p *networking.HTTPRetry) *model.Retries {
-	if p == nil {
-		return nil
-	}
-	out := &model.Retries{
-		Attempts:         r.count(field+".attempts", p.GetAttempts()),
-		PerTryTimeout:    r.orZero(field+".perTryTimeout", p.GetPerTryTimeout()),
-		Backoff:          r.duration(field+".backoff", p.GetBackoff()),
-		RemoteLocalities: p.GetRetryRemoteLocalities().GetValue(),
-		AnyHost:          p.GetRetryIgnorePreviousHosts() != nil && !p.GetRetryIgnorePreviousHosts().GetValue(),
-	}
-	if p.GetAttempts() == 0 && (p.GetRetryOn() != "" || p.GetBackoff() != nil || p.GetRetryRemoteLocalities() != nil) {
-		r.tell(field+".attempts", noEffect, "0 attempts turn retries off, so the rest changes nothing; give a number above 0")
-	}
-	for word := range strings.SplitSeq(p.GetRetryOn(), ",") {
-		word = strings.TrimSpace(word)
-		if word == "" {
-			continue
-		}
-		if status, err := strconv.ParseUint(word, 10, 16); err == nil {
-			if status < 100 || status > 599 {
-				r.refuse(field+".retryOn", "%s is no status; use 100 to 599", word)
-				continue
-			}
-			out.Statuses = append(out.Statuses, uint32(status))
-			continue
-		}
-		if _, ok := slices.BinarySearch(conditions, word); !ok {
-			r.refuse(field+".retryOn", "%.100q is no condition that Envoy knows; use %s or a status", word, strings.Join(conditions, ", "))
-			continue
-		}
-		out.On = append(out.On, word)
-	}
-	return out
+	return traffic.Retries(p, r.below(field))
 }
 
 func (r *reader) fault(field string, f *networking.HTTPFaultInjection) *model.Fault {

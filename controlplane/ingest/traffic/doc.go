@@ -11,5 +11,5 @@ type Report func(field, reason, format string, args ...any)
 
 const (
 	invalid  = "Invalid"
-	conflict = "Conflict"
+	noEffect = "NoEffect"
 )

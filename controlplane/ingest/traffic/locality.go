@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
@@ -20,33 +21,38 @@ func Locality(given *networking.LocalityLoadBalancerSetting, report Report) *mod
 		return nil
 	}
 	out := &model.LocalityBalancing{Disabled: given.GetEnabled() != nil && !given.GetEnabled().GetValue()}
-	switch {
-	case len(given.GetDistribute()) > 0:
+	if len(given.GetDistribute()) > 0 {
 		if len(given.GetFailover())+len(given.GetFailoverPriority()) > 0 {
-			report("", conflict, "distribute excludes failover and failoverPriority; distribute holds, remove the others")
+			report("", invalid, "distribute excludes failover and failoverPriority; distribute holds, remove the others")
 		}
 		out.Distribute = distribute(given.GetDistribute(), report)
-	case len(given.GetFailoverPriority()) > 0:
-		if len(given.GetFailover()) > 0 {
-			report("failover", conflict, "failoverPriority excludes failover and holds; remove one of them")
-		}
-		out.FailoverPriority = priority(given.GetFailoverPriority(), report)
-	default:
-		out.Failover = failover(given.GetFailover(), report)
+		return out
 	}
+	out.Failover = failover(given.GetFailover(), report)
+	out.FailoverPriority = priority(given.GetFailoverPriority(), report)
 	return out
 }
+
+// Bounds of what is read: per cent are for 100 localities at most.
+const (
+	maxShares  = 100
+	maxRegions = 1000
+)
 
 func distribute(given []*networking.LocalityLoadBalancerSetting_Distribute, report Report) []model.Distribute {
 	var all []model.Distribute
 	for i, d := range given {
 		field := fmt.Sprintf("distribute[%d]", i)
 		if why := wrongPattern(d.GetFrom()); why != "" {
-			report(field+".from", invalid, "%q is left out: %s", d.GetFrom(), why)
+			report(field+".from", invalid, "%.100q is left out: %s", d.GetFrom(), why)
 			continue
 		}
 		if j := slices.IndexFunc(all, func(o model.Distribute) bool { return covers(o.From, d.GetFrom()) || covers(d.GetFrom(), o.From) }); j >= 0 {
-			report(field+".from", conflict, "%q overlaps with %q, which comes first and holds; make them different", d.GetFrom(), all[j].From)
+			report(field+".from", invalid, "%.100q overlaps with %.100q, which comes first and holds; make them different", d.GetFrom(), all[j].From)
+			continue
+		}
+		if len(d.GetTo()) > maxShares {
+			report(field+".to", invalid, "there are %d localities, and per cent for %d at most; name fewer", len(d.GetTo()), maxShares)
 			continue
 		}
 		out, sum := model.Distribute{From: d.GetFrom()}, uint64(0)
@@ -55,15 +61,15 @@ func distribute(given []*networking.LocalityLoadBalancerSetting_Distribute, repo
 			weight := d.GetTo()[to]
 			sum += uint64(weight)
 			if why := wrongPattern(to); why != "" {
-				wrong = fmt.Sprintf("%q is no locality: %s", to, why)
+				wrong = fmt.Sprintf("%.100q is no locality: %s", to, why)
 			}
 			for _, o := range out.To {
 				if covers(o.Locality, to) || covers(to, o.Locality) {
-					wrong = fmt.Sprintf("%q and %q overlap", o.Locality, to)
+					wrong = fmt.Sprintf("%.100q and %.100q overlap", o.Locality, to)
 				}
 			}
 			if weight == 0 {
-				wrong = fmt.Sprintf("%q has no weight", to)
+				wrong = fmt.Sprintf("%.100q has no weight", to)
 			}
 			out.To = append(out.To, model.LocalityWeight{Locality: to, Weight: weight})
 		}
@@ -110,16 +116,20 @@ func covers(a, b string) bool {
 }
 
 func failover(given []*networking.LocalityLoadBalancerSetting_Failover, report Report) []model.Failover {
+	if len(given) > maxRegions {
+		report("failover", invalid, "there are %d entries, and none is used; %d are the most", len(given), maxRegions)
+		return nil
+	}
 	var all []model.Failover
 	for i, f := range given {
 		field := fmt.Sprintf("failover[%d]", i)
 		switch {
 		case f.GetFrom() == "" || f.GetTo() == "" || strings.ContainsAny(f.GetFrom()+f.GetTo(), "/*"):
-			report(field, invalid, "from %q to %q is left out: both are names of regions, without zone and wildcard", f.GetFrom(), f.GetTo())
+			report(field, invalid, "from %.100q to %.100q is left out: both are names of regions, without zone and wildcard", f.GetFrom(), f.GetTo())
 		case f.GetFrom() == f.GetTo():
-			report(field, invalid, "%q can't stand in for itself; name another region", f.GetFrom())
+			report(field, invalid, "%.100q can't stand in for itself; name another region", f.GetFrom())
 		case slices.ContainsFunc(all, func(o model.Failover) bool { return o.From == f.GetFrom() }):
-			report(field+".from", conflict, "%q is there before and holds; remove one of them", f.GetFrom())
+			report(field+".from", invalid, "%.100q is there before and holds; remove one of them", f.GetFrom())
 		default:
 			all = append(all, model.Failover{From: f.GetFrom(), To: f.GetTo()})
 		}
@@ -130,12 +140,12 @@ func failover(given []*networking.LocalityLoadBalancerSetting_Failover, report R
 func priority(given []string, report Report) []string {
 	var all []string
 	for i, label := range given {
-		name, _, _ := strings.Cut(label, "=")
+		name, value, _ := strings.Cut(label, "=")
 		switch {
-		case name == "":
-			report(fmt.Sprintf("failoverPriority[%d]", i), invalid, "%q names no label and is left out; write key, or key=value", label)
+		case len(validation.IsQualifiedName(name))+len(validation.IsValidLabelValue(value)) > 0:
+			report(fmt.Sprintf("failoverPriority[%d]", i), invalid, "%.100q is no label and is left out; write key, or key=value", label)
 		case slices.ContainsFunc(all, func(o string) bool { o, _, _ = strings.Cut(o, "="); return o == name }):
-			report(fmt.Sprintf("failoverPriority[%d]", i), conflict, "label %q is there before and holds; remove one of them", name)
+			report(fmt.Sprintf("failoverPriority[%d]", i), invalid, "label %q is there before and holds; remove one of them", name)
 		default:
 			all = append(all, label)
 		}

@@ -30,7 +30,7 @@ func Retries(given *networking.HTTPRetry, report Report) *model.Retries {
 	out := &model.Retries{
 		RemoteLocalities: given.GetRetryRemoteLocalities().GetValue(),
 		AnyHost:          given.GetRetryIgnorePreviousHosts() != nil && !given.GetRetryIgnorePreviousHosts().GetValue(),
-		PerTryTimeout:    positive(given.GetPerTryTimeout(), "perTryTimeout", report),
+		PerTryTimeout:    orZero(given.GetPerTryTimeout(), "perTryTimeout", report),
 		Backoff:          positive(given.GetBackoff(), "backoff", report),
 	}
 	if n := given.GetAttempts(); n >= 0 {
@@ -38,17 +38,22 @@ func Retries(given *networking.HTTPRetry, report Report) *model.Retries {
 	} else {
 		report("attempts", invalid, "%d is no number of retries, and none is made; use 0 or more", n)
 	}
-	for _, word := range strings.Split(given.GetRetryOn(), ",") {
+	if given.GetAttempts() == 0 && (given.GetRetryOn() != "" || given.GetBackoff() != nil || given.GetRetryRemoteLocalities() != nil) {
+		report("attempts", noEffect, "0 attempts turn retries off, so the rest changes nothing; give a number above 0")
+	}
+	for word := range strings.SplitSeq(given.GetRetryOn(), ",") {
 		word = strings.ToLower(strings.TrimSpace(word))
 		status, err := strconv.ParseUint(word, 10, 32)
 		switch {
 		case word == "":
 		case err == nil && status >= 100 && status <= 599:
 			out.Statuses = append(out.Statuses, uint32(status))
+		case err == nil:
+			report("retryOn", invalid, "%d is no status, and is left out; use 100 to 599", status)
 		case slices.Contains(retryConditions, word):
 			out.On = append(out.On, word)
 		default:
-			report("retryOn", invalid, "%q is no retry condition of Envoy and no status code, and is left out; correct it", word)
+			report("retryOn", invalid, "%.100q is no condition that Envoy knows, and is left out; use %s or a status", word, strings.Join(retryConditions, ", "))
 		}
 	}
 	slices.Sort(out.On)
@@ -68,4 +73,12 @@ func positive(d *durationpb.Duration, field string, report Report) *time.Duratio
 		return nil
 	}
 	return new(d.AsDuration())
+}
+
+// orZero takes a duration of zero too, which turns something off.
+func orZero(d *durationpb.Duration, field string, report Report) *time.Duration {
+	if d != nil && d.GetSeconds() == 0 && d.GetNanos() == 0 {
+		return new(time.Duration)
+	}
+	return positive(d, field, report)
 }

@@ -45,6 +45,8 @@ var (
 	CoreDNS      = Program{Name: "coredns", Module: "test/lab/coredns", Package: "."}
 	Pause        = Program{Name: "pause", Module: "test/lab", Package: "./cmd/pause"}
 	Echo         = Program{Name: "echo", Module: ".", Package: "./test/echo"}
+	Bookinfo     = Program{Name: "bookinfo", Module: ".", Package: "./test/bookinfo"}
+	OPA          = Program{Name: "opa", Module: "test/opa", Package: "."}
 	Hub          = Program{Name: "hub", Module: ".", Package: "./cmd/hub"}
 	ControlPlane = Program{Name: "istiod", Module: ".", Package: "./cmd/controlplane"}
 	Agent        = Program{Name: "isthmesh-agent", Module: ".", Package: "./cmd/agent"}

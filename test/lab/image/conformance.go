@@ -4,10 +4,7 @@ package image
 
 import (
 	"context"
-	"fmt"
-	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"github.com/isthmesh/isthmesh/test/lab/build"
 	"github.com/isthmesh/isthmesh/test/lab/layout"
@@ -61,13 +58,11 @@ func echoAdvanced(ctx context.Context, lab layout.Lab, _ string) (Recipe, error)
 		}
 		files = append(files, File{Path: "/usr/local/bin/" + filepath.Base(program.Package), Mode: 0o755, Source: binary})
 	}
-	list := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "istio.io/istio")
-	list.Dir = filepath.Join(lab.Checkout, build.EchoServer.Module)
-	out, err := list.Output()
+	istio, err := build.Upstream(ctx, lab)
 	if err != nil {
-		return Recipe{}, fmt.Errorf("find the sources of Istio's echo: %w", err)
+		return Recipe{}, err
 	}
-	certificates := filepath.Join(strings.TrimSpace(string(out)), "tests", "testdata", "certs", "dns")
+	certificates := filepath.Join(istio, "tests", "testdata", "certs", "dns")
 	files = append(files,
 		File{Path: "/cert.crt", Mode: 0o644, Source: filepath.Join(certificates, "cert-chain.pem")},
 		File{Path: "/cert.key", Mode: 0o644, Source: filepath.Join(certificates, "key.pem")})

@@ -26,11 +26,35 @@ type Recipe struct {
 	// Layers are its files; what changes often comes last.
 	Layers     [][]File
 	Entrypoint []string
+	// Env are environment variables, as NAME=value.
+	Env []string
 	// User is the numeric user and group that it runs as.
 	User string
 	// As are the whole names, tags included, of an image of others that it stands
 	// in for; empty is its own repository and the lab's tag.
 	As []string
+	// Variants are images of the same files that run something else; with any,
+	// they take the place of the recipe's own image, all in one tarball.
+	Variants []Variant
+}
+
+// Variant is what sets one image of a recipe apart from the others.
+type Variant struct {
+	Entrypoint, Env []string
+	User            string
+	As              []string
+}
+
+// images are the recipes of single images that a recipe stands for.
+func (r Recipe) images() []Recipe {
+	if len(r.Variants) == 0 {
+		return []Recipe{r}
+	}
+	var all []Recipe
+	for _, v := range r.Variants {
+		all = append(all, Recipe{Name: r.Name, Layers: r.Layers, Entrypoint: v.Entrypoint, Env: v.Env, User: v.User, As: v.As})
+	}
+	return all
 }
 
 // Repository is the image's name with its organisation.
@@ -59,7 +83,7 @@ func Assemble(r Recipe, compressed bool) (v1.Image, error) {
 	config.OS, config.Architecture = "linux", runtime.GOARCH
 	config.Config = v1.Config{
 		Entrypoint: r.Entrypoint,
-		Env:        []string{"PATH=/usr/local/bin:/usr/bin:/bin"},
+		Env:        append([]string{"PATH=/usr/local/bin:/usr/bin:/bin"}, r.Env...),
 		User:       r.User,
 		WorkingDir: "/",
 	}
@@ -69,21 +93,23 @@ func Assemble(r Recipe, compressed bool) (v1.Image, error) {
 // Save writes the image as a tarball that containerd and Docker can load. The
 // file gets its name when it is complete.
 func Save(r Recipe, tag, path string) error {
-	img, err := Assemble(r, false)
-	if err != nil {
-		return err
-	}
-	names := r.As
-	if len(names) == 0 {
-		names = []string{r.Repository() + ":" + tag}
-	}
 	images := map[name.Tag]v1.Image{}
-	for _, n := range names {
-		ref, err := name.NewTag(n)
+	for _, one := range r.images() {
+		img, err := Assemble(one, false)
 		if err != nil {
-			return fmt.Errorf("image %s: %w", r.Name, err)
+			return err
 		}
-		images[ref] = img
+		names := one.As
+		if len(names) == 0 {
+			names = []string{one.Repository() + ":" + tag}
+		}
+		for _, n := range names {
+			ref, err := name.NewTag(n)
+			if err != nil {
+				return fmt.Errorf("image %s: %w", r.Name, err)
+			}
+			images[ref] = img
+		}
 	}
 	draft, err := os.CreateTemp(filepath.Dir(path), "."+r.Name+"-*")
 	if err != nil {

@@ -32,9 +32,11 @@ type File struct {
 	// one it is Data, and without that either the entry is a folder.
 	Source string
 	Data   []byte
+	// Link makes the entry a symbolic link to this path.
+	Link string
 }
 
-func (f File) isDir() bool { return f.Source == "" && f.Data == nil }
+func (f File) isDir() bool { return f.Source == "" && f.Data == nil && f.Link == "" }
 
 // layer is an uncompressed layer whose bytes are made again for each reader.
 type layer struct {
@@ -112,6 +114,10 @@ func writeFile(archive *tar.Writer, file File) error {
 		header.Name += "/"
 		return archive.WriteHeader(header)
 	}
+	if file.Link != "" {
+		header.Typeflag, header.Linkname = tar.TypeSymlink, file.Link
+		return archive.WriteHeader(header)
+	}
 	content, size, err := file.open()
 	if err != nil {
 		return err
@@ -145,11 +151,18 @@ func (f File) open() (io.ReadCloser, int64, error) {
 func (r Recipe) Key(tag string) (string, error) {
 	hash := sha256.New()
 	fmt.Fprintf(hash, "1\n%q %q %q %q %q\n", r.Name, tag, r.Entrypoint, r.User, r.As)
+	if len(r.Env) > 0 || len(r.Variants) > 0 {
+		fmt.Fprintf(hash, "%q %q\n", r.Env, r.Variants)
+	}
 	for _, files := range r.Layers {
 		fmt.Fprintln(hash, "layer")
 		for _, file := range complete(files) {
 			fmt.Fprintf(hash, "%q %o %d %t\n", file.Path, file.Mode, file.Owner, file.isDir())
 			if file.isDir() {
+				continue
+			}
+			if file.Link != "" {
+				fmt.Fprintf(hash, "to %q\n", file.Link)
 				continue
 			}
 			content, size, err := file.open()

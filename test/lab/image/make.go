@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -68,7 +69,7 @@ func static(image, target string, program build.Program, user string) source {
 // Options says which images are made, and how.
 type Options struct {
 	Tag string
-	// Names are the images; if none is named, all but those of Conformance.
+	// Names are the images; if none is named, all but those of Conformance and Samples.
 	Names []string
 	// LDFlags are the linker flags of the product's programs, such as those
 	// that set its version.
@@ -109,11 +110,11 @@ func choose(names []string) ([]source, error) {
 		return sources, nil
 	}
 	var chosen []source
-	known := append(slices.Clone(sources), conformance...)
+	known := slices.Concat(sources, conformance, samples)
 	for _, name := range names {
 		at := slices.IndexFunc(known, func(s source) bool { return s.name == name })
 		if at < 0 {
-			return nil, fmt.Errorf("no image %q: there are %s", name, strings.Join(slices.Concat(Product, LabOnly, Conformance), ", "))
+			return nil, fmt.Errorf("no image %q: there are %s", name, strings.Join(slices.Concat(Product, LabOnly, Conformance, Samples), ", "))
 		}
 		chosen = append(chosen, known[at])
 	}
@@ -127,15 +128,15 @@ func save(r Recipe, tag, dir string) error {
 	if err != nil {
 		return err
 	}
-	path, keyPath := filepath.Join(dir, r.Name+".tar"), filepath.Join(dir, r.Name+".key")
+	archive, keyPath := filepath.Join(dir, r.Name+".tar"), filepath.Join(dir, r.Name+".key")
 	have, err := os.ReadFile(keyPath)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if _, err := os.Stat(path); err == nil && string(have) == key {
+	if _, err := os.Stat(archive); err == nil && string(have) == key {
 		return nil
 	}
-	if err := Save(r, tag, path); err != nil {
+	if err := Save(r, tag, archive); err != nil {
 		return err
 	}
 	return os.WriteFile(keyPath, []byte(key), 0o644)
@@ -145,20 +146,35 @@ func save(r Recipe, tag, dir string) error {
 // without TLS.
 func Push(ctx context.Context, log *step.Log, registry, tag string, recipes []Recipe) error {
 	for _, recipe := range recipes {
-		ref, err := name.NewTag(strings.TrimSuffix(registry, "/") + "/" + recipe.Repository() + ":" + tag)
-		if err != nil {
-			return fmt.Errorf("push %s: %w", recipe.Name, err)
-		}
-		err = log.Do("push "+ref.String(), func() error {
-			img, err := Assemble(recipe, true)
-			if err != nil {
+		for _, one := range recipe.images() {
+			if err := pushOne(ctx, log, registry, tag, one, len(recipe.Variants) > 0); err != nil {
 				return err
 			}
-			return remote.Write(ref, img, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain))
-		})
-		if err != nil {
-			return fmt.Errorf("push %s: %w", ref, err)
 		}
+	}
+	return nil
+}
+
+// pushOne sends one image. A variant keeps the last part of the name that it
+// stands in for, and its tag.
+func pushOne(ctx context.Context, log *step.Log, registry, tag string, r Recipe, variant bool) error {
+	repository := r.Repository() + ":" + tag
+	if variant && len(r.As) > 0 {
+		repository = path.Base(r.As[0])
+	}
+	ref, err := name.NewTag(strings.TrimSuffix(registry, "/") + "/" + repository)
+	if err != nil {
+		return fmt.Errorf("push %s: %w", r.Name, err)
+	}
+	err = log.Do("push "+ref.String(), func() error {
+		img, err := Assemble(r, true)
+		if err != nil {
+			return err
+		}
+		return remote.Write(ref, img, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain))
+	})
+	if err != nil {
+		return fmt.Errorf("push %s: %w", ref, err)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ const (
 	rootUser    = "0:0"
 	nobodyUser  = "65532:65532"
 	sidecarUser = "1337:1337"
+	sampleUser  = "1000:1000"
 )
 
 const sidecarID = 1337

@@ -102,6 +102,7 @@ type Pod struct {
 	t               testing.TB
 	ns              *namespace
 	dir             string
+	mounts          int
 }
 
 // Pod adds one to the fabric. Its address lies in 10.244.0.0/16.
@@ -125,7 +126,41 @@ func (f *Fabric) Pod(namespace, name, address string) *Pod {
 	p.ns.ip(f.t, "addr", "add", netip.PrefixFrom(p.Address, podRange.Bits()).String(), "dev", "eth0")
 	p.ns.ip(f.t, "link", "set", "eth0", "up")
 	p.ns.ip(f.t, "route", "add", "default", "via", podRange.Addr().Next().String())
+	p.unprivileged()
 	return p
+}
+
+// unprivileged proxies listen on every port, as the chart of gateways has it.
+func (p *Pod) unprivileged() {
+	p.t.Helper()
+	var err error
+	p.ns.do(func() { err = os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0o600) })
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// Mount content over a file that is there, for processes of this pod alone:
+// what an image or the kubelet would put there.
+func (p *Pod) Mount(path string, content []byte) {
+	p.t.Helper()
+	p.mounts++
+	source := fmt.Sprintf("%s/mount-%d", p.dir, p.mounts)
+	err := os.WriteFile(source, content, 0o644) //nolint:gosec // Envoy runs as another user
+	p.ns.do(func() {
+		if err == nil && p.mounts == 1 {
+			err = unix.Unshare(unix.CLONE_NEWNS)
+		}
+		if err == nil && p.mounts == 1 {
+			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		}
+		if err == nil {
+			err = unix.Mount(source, path, "", unix.MS_BIND, "")
+		}
+	})
+	if err != nil {
+		p.t.Fatalf("mount over %s in pod %s: %v", path, p.Name, err)
+	}
 }
 
 // Listen inside the pod, on TCP.

@@ -123,7 +123,7 @@ func (b *builder) service(l *line) error {
 // endpoint of this member, or import of another one's.
 func (b *builder) endpoint(l *line) error {
 	e := model.Endpoint{
-		Weight: 1, MTLS: !l.flag("plain"), Draining: l.flag("draining"), Hostname: l.one("hostname"), Labels: model.Labels(l.one("labels")),
+		Weight: 1, MTLS: !l.flag("plain"), Draining: l.flag("draining"), Hostname: l.one("hostname"), Labels: model.Labels(l.one("labels")), Node: l.one("node"),
 		Cluster: model.ClusterID(cmp.Or(l.one("member"), string(b.mesh.Settings.Cluster))),
 		Network: model.NetworkID(cmp.Or(l.one("network"), string(b.mesh.Settings.Network))),
 	}
@@ -168,6 +168,7 @@ func (b *builder) workload(l *line) error {
 	if z := l.one("zone"); z != "" {
 		w.Locality = locality(z)
 	}
+	w.Node = l.one("node")
 	w.Labels = maps.Collect(model.Labels(l.one("labels")).All())
 	var err error
 	if w.MTLS, err = mode(l.one("mtls")); err != nil {
@@ -235,4 +236,23 @@ func (b *builder) sort() {
 	slices.SortFunc(b.mesh.Workloads, func(x, y *model.Workload) int {
 		return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name))
 	})
+	for _, w := range b.mesh.Workloads {
+		for i := range w.Inbound {
+			b.belongs(w, &w.Inbound[i])
+		}
+	}
+}
+
+// belongs says of which service a workload's port is: the first that sends there.
+func (b *builder) belongs(w *model.Workload, p *model.InboundPort) {
+	for _, st := range b.mesh.Services {
+		for i, set := range st.Endpoints {
+			if slices.ContainsFunc(set.Endpoints, func(e model.Endpoint) bool {
+				return e.Port == p.Port && slices.ContainsFunc(w.Addresses, func(a netip.Addr) bool { return a.String() == e.Address })
+			}) {
+				p.Service, p.ServicePort = st.Service.Hostname, st.Service.Ports[i].Number
+				return
+			}
+		}
+	}
 }

@@ -42,7 +42,7 @@ func root() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVar(&o.checkout, "checkout", ".", "a folder in the checkout whose .lab folder is used")
 	cmd.AddCommand(
-		packagesCommand(o), buildCommand(o), imagesCommand(o), envoyCommand(o),
+		packagesCommand(o), buildCommand(o), imagesCommand(o), samplesCommand(o), envoyCommand(o),
 		upCommand(o), downCommand(o), stopCommand(o), startCommand(o), loadCommand(o), flatCommand(o),
 		statusCommand(o), leftoversCommand(o), selftestCommand(o),
 		nodeCommand(), loadBalancerCommand(),

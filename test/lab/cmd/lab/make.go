@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/isthmesh/isthmesh/test/lab/build"
 	"github.com/isthmesh/isthmesh/test/lab/component"
@@ -68,6 +69,26 @@ func imagesCommand(flags *options) *cobra.Command {
 	cmd.Flags().StringVar(&o.LDFlags, "ldflags", "", "more linker flags for the product's programs, such as -X ...Version=v1")
 	cmd.Flags().StringVar(&push, "push", "", "send the images to this registry, such as 127.0.0.1:5000")
 	return cmd
+}
+
+func samplesCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "samples",
+		Short: "Print the folder of Istio's samples, fetching them if they are not there",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			where, err := o.layout()
+			if err != nil {
+				return err
+			}
+			dir, err := build.Upstream(cmd.Context(), where)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), filepath.Join(dir, "samples"))
+			return nil
+		},
+	}
 }
 
 func envoyCommand(o *options) *cobra.Command {
