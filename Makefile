@@ -96,6 +96,10 @@ $(BIN)/golangci-lint:
 images: $(BIN)/lab generate ## OCI images without Docker in .lab/images (PUSH=registry pushes them).
 	$(call step,images,$(BIN)/lab images --ldflags '$(VERSIONED)' $(if $(PUSH),--push $(PUSH)))
 
+.PHONY: samples
+samples: $(BIN)/lab $(BIN)/helm ## Images of Istio's samples (Bookinfo and others) into the clusters that are up: docs/bookinfo.md.
+	@$(BIN)/lab images --only samples && $(BIN)/lab load --provider $(LAB)
+
 .PHONY: lab-up
 lab-up: prepare images ## Real clusters of TOPOLOGY (kind-configs/demo), kubeconfigs in .lab/.
 	@$(BIN)/lab up --provider $(LAB) --topology $(TOPOLOGY)

@@ -46,7 +46,7 @@ func newReferences(objects *informers.Set, binder *credentials.Binder, done func
 
 // want what a mesh leans on. It doesn't wait.
 func (r *references) want(result *ingest.Result) {
-	refs := slices.Concat(result.References(), credential.Wanted(result.Mesh))
+	refs := slices.Concat(result.References(), credential.Wanted(result.Mesh), pullSecrets(result))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if slices.Equal(refs, r.wanted) {

@@ -36,6 +36,9 @@ type options struct {
 	pod        string
 	settings   model.Settings
 
+	// plainRegistries are asked for modules of WasmPlugins without TLS.
+	plainRegistries []string
+
 	xdsAddress, webhookAddress, monitoringAddress, readyAddress string
 }
 
@@ -80,6 +83,7 @@ func parse(args []string, getenv func(string) string) (*options, error) {
 	f.StringVar(&o.xdsAddress, "xds-address", ":15012", "xDS and certificates, over TLS")
 	f.StringVar(&o.webhookAddress, "webhook-address", ":15017", "injection and validation, over TLS")
 	f.StringVar(&o.monitoringAddress, "monitoring-address", ":15014", "metrics, and /debug for callers on loopback")
+	f.StringSliceVar(&o.plainRegistries, "wasm-plain-registries", nil, "registries (host or host:port) that modules of WasmPlugins are pulled from without TLS")
 	f.StringVar(&o.readyAddress, "ready-address", ":8080", "/ready")
 	if err := f.Parse(args); err != nil {
 		return nil, err

@@ -37,6 +37,7 @@ type pipeline struct {
 	references *references
 	apiServer  string            // its address, which key sets are not fetched from; set before run
 	keys       *keySets          // fetched for RequestAuthentications
+	modules    *modules          // fetched for WasmPlugins; set before run
 	tell       []chan<- struct{} // told when statuses may have something to write; set before run
 }
 
@@ -101,13 +102,17 @@ func (p *pipeline) run(ctx context.Context) error {
 		in.Settings, in.Imports = p.settings, p.imports.Load()
 		fetched := p.keys.Result()
 		in.JWKS, in.JWKSFailures = fetched.Keys, fetched.Failures
+		code := p.modules.Result()
+		in.Modules, in.ModuleFailures = code.Modules, code.Failures
 		result = ingest.Build(in, result)
 		p.references.want(result)
 		p.keys.want(result, p.apiServer)
-		if p.last.Load() == nil && (!p.references.settled() || !p.keys.settled(result)) {
+		p.modules.want(result, p.apiServer)
+		if p.last.Load() == nil && (!p.references.settled() || !p.keys.settled(result) || !p.modules.settled(result)) {
 			// A gateway that is up would lose its listeners for as long as its Secret
 			// has not been read; nor may valid tokens be refused only because their
-			// issuer has not been asked.
+			// issuer has not been asked, or requests because their plugin's module has
+			// not been fetched again.
 			select {
 			case <-ctx.Done():
 				return ctx.Err()

@@ -77,6 +77,7 @@ func run(ctx context.Context, o *options) error {
 		return err
 	}
 	p := newPipeline(o.settings, objects, pushes, ready, rejected)
+	p.modules = newModules(kube, o.plainRegistries, metrics, p.again)
 	if u, err := url.Parse(cfg.Host); err == nil {
 		p.apiServer = u.Hostname()
 	}
@@ -138,6 +139,7 @@ func serveMesh(ctx context.Context, group *errgroup.Group, m meshParts) error {
 	group.Go(func() error { return m.auth.follow(ctx) })
 	group.Go(func() error { return m.pipeline.references.run(ctx) })
 	group.Go(func() error { return m.pipeline.keys.run(ctx) })
+	group.Go(func() error { return m.pipeline.modules.run(ctx) })
 	group.Go(func() error { return m.pipeline.run(ctx) })
 	group.Go(func() error { return statuses.run(ctx) })
 	group.Go(func() error { return deployed.run(ctx) })

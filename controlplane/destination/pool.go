@@ -14,6 +14,7 @@ import (
 	upstreamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -97,9 +98,9 @@ const maxStreams = 1<<31 - 1
 const maxPerConnection = 1 << 29
 
 // http writes what a policy, or the mesh, says of HTTP into a cluster that
-// speaks it. A cluster of plain TCP stays as it is,
-// unless a policy makes it one of TLS: a gateway may send requests there, and the
-// server is to be asked for by their host, and verified by it.
+// speaks it. A cluster of plain TCP stays as it is, unless a policy wraps it in
+// TLS: a gateway may send requests there, and the server is to be asked for by
+// their host, and verified by it.
 func http(c *clusterv3.Cluster, t Target) {
 	packed := c.GetTypedExtensionProtocolOptions()[optionsName]
 	own, asks := foreign(t)

@@ -44,6 +44,10 @@ func TestTLS(t *testing.T) {
 			tls:  model.ClientTLS{Mode: model.SimpleTLS},
 			want: "ca file-root:/etc/ssl/certs/ca-certificates.crt auto sni auto san",
 		},
+		"SimpleToPortOfHTTPS": {
+			protocol: model.TLS, tls: model.ClientTLS{Mode: model.SimpleTLS},
+			want: "ca file-root:/etc/ssl/certs/ca-certificates.crt auto sni auto san",
+		},
 		"SimpleWithNames": {
 			tls:  model.ClientTLS{Mode: model.SimpleTLS, SubjectNames: []string{"a.example.com", "spiffe://a", "10.0.0.1"}},
 			want: "ca file-root:/etc/ssl/certs/ca-certificates.crt names DNS a.example.com,URI spiffe://a,IP_ADDRESS 10.0.0.1 auto sni",

@@ -35,7 +35,14 @@ var policies = map[model.FailStrategy]wasmv3.FailurePolicy{
 }
 
 // Name of a plugin's filter and of its configuration.
-func Name(p *model.WasmPlugin) string { return prefix + p.Namespace + "." + p.Name }
+func Name(p *model.WasmPlugin) string {
+	name := prefix + p.Namespace + "." + p.Name
+	if p.Network {
+		// Envoy takes no other kind of filter under a name that it knows.
+		name += ":network"
+	}
+	return name
+}
 
 // Named is true when a resource is a plugin's.
 func Named(resource string, p *model.WasmPlugin) bool {
@@ -91,6 +98,20 @@ func environment(p *model.WasmPlugin) *wasmv3.EnvironmentVariables {
 		out.KeyValues[v.Name] = v.Value
 	}
 	return out
+}
+
+// Closes is true for a plugin without which no connection is taken: a filter
+// could only refuse what a client says, and some servers speak first.
+func Closes(p *model.WasmPlugin) bool {
+	return p.Network && p.Fail != model.FailOpen && source(p) == nil
+}
+
+// Effect on traffic of a plugin that isn't there.
+func Effect(p *model.WasmPlugin) string {
+	if p.Fail == model.FailOpen {
+		return "traffic passes without the plugin"
+	}
+	return "what the plugin is to see is refused"
 }
 
 // without is what stands in for a plugin that isn't there.

@@ -17,6 +17,7 @@ import (
 
 // Proxy is what tells proxies of the same plugins apart.
 type Proxy struct {
+	Settings *model.Settings
 	// Gateway proxies are clients on all their listeners.
 	Gateway bool
 	// Ports of a gateway's pod: a match names those of its services, listeners
@@ -44,7 +45,7 @@ func Listener(at Proxy, plugins []*model.WasmPlugin, r *envoy.Resource) (*envoy.
 		if len(of) == 0 {
 			continue
 		}
-		touched, err := chain(c, of, l.GetUdpListenerConfig() != nil)
+		touched, err := at.chain(c, of, l.GetUdpListenerConfig() != nil)
 		if err != nil {
 			return nil, fmt.Errorf("listener %q: %w", r.Name, err)
 		}
@@ -93,8 +94,12 @@ func matches(m model.PluginMatch, server bool, ports []uint16) bool {
 }
 
 // chain gets the filters of plugins. HTTP over QUIC has no connections of bytes.
-func chain(c *listenerv3.FilterChain, plugins []*model.WasmPlugin, quic bool) (bool, error) {
+func (at Proxy) chain(c *listenerv3.FilterChain, plugins []*model.WasmPlugin, quic bool) (bool, error) {
 	changed := false
+	if !quic && slices.ContainsFunc(plugins, Closes) {
+		c.Filters = []*listenerv3.Filter{envoy.TCPProxyFilter(envoy.TCPProxy(at.Settings, envoy.BlackHoleCluster))}
+		return true, nil
+	}
 	for _, f := range c.GetFilters() {
 		if f.GetName() != envoy.HTTPFilter {
 			continue

@@ -14,6 +14,7 @@ import (
 	security "istio.io/client-go/pkg/apis/security/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	k8snetworking "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -50,6 +51,8 @@ type Set struct {
 	pods                *kind[*corev1.Pod]
 	nodes               *kind[*corev1.Node]
 	namespaces          *kind[*corev1.Namespace]
+	ingresses           *kind[*k8snetworking.Ingress]
+	ingressClasses      *kind[*k8snetworking.IngressClass]
 	configMaps          *kind[*corev1.ConfigMap]
 	crds                *kind[*metav1.PartialObjectMetadata]
 	peerAuthentications *kind[*security.PeerAuthentication]
@@ -83,6 +86,9 @@ func New(c Clients, namespace, revision string) (*Set, error) {
 	s.pods = add(s, &failed, "pods", listWatch(c.Kubernetes, core.Pods(everywhere), alive), &corev1.Pod{}, trimPod)
 	s.nodes = add(s, &failed, "nodes", listWatch(c.Kubernetes, core.Nodes(), ""), &corev1.Node{}, trimNode)
 	s.namespaces = add(s, &failed, "namespaces", listWatch(c.Kubernetes, core.Namespaces(), ""), &corev1.Namespace{}, trimNamespace)
+	ingress := c.Kubernetes.NetworkingV1()
+	s.ingresses = add(s, &failed, "ingresses", listWatch(c.Kubernetes, ingress.Ingresses(everywhere), ""), &k8snetworking.Ingress{}, trimIngress)
+	s.ingressClasses = add(s, &failed, "ingressclasses", listWatch(c.Kubernetes, ingress.IngressClasses(), ""), &k8snetworking.IngressClass{}, trimIngressClass)
 	s.configMaps = add(s, &failed, "configmaps",
 		listWatch(c.Kubernetes, core.ConfigMaps(namespace), theMeshConfig), &corev1.ConfigMap{}, trimConfigMap)
 
@@ -233,6 +239,8 @@ func (s *Set) Objects() ingest.Input {
 		EndpointSlices:      s.endpointSlices.objects(),
 		Pods:                s.pods.objects(),
 		Nodes:               s.nodes.objects(),
+		Ingresses:           s.ingresses.objects(),
+		IngressClasses:      s.ingressClasses.objects(),
 		Namespaces:          s.namespaces.objects(),
 		PeerAuthentications: s.peerAuthentications.objects(),
 		ServiceExports:      s.serviceExports.objects(),

@@ -6,10 +6,12 @@ import (
 	security "istio.io/client-go/pkg/apis/security/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	k8snetworking "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
+	"github.com/isthmesh/isthmesh/controlplane/ingest/ingress"
 )
 
 // The trim functions make a small object of what the mesh reads. The large one
@@ -43,6 +45,17 @@ func trimService(o *corev1.Service) *corev1.Service {
 	out.Labels = o.Labels
 	out.Annotations = only(o.Annotations, ingest.ServiceAnnotations...)
 	return out
+}
+
+func trimIngress(o *k8snetworking.Ingress) *k8snetworking.Ingress {
+	out := &k8snetworking.Ingress{ObjectMeta: identityOf(o.ObjectMeta), Spec: o.Spec}
+	out.Generation = o.Generation
+	out.Annotations = only(o.Annotations, ingress.ClassAnnotation)
+	return out
+}
+
+func trimIngressClass(o *k8snetworking.IngressClass) *k8snetworking.IngressClass {
+	return &k8snetworking.IngressClass{ObjectMeta: identityOf(o.ObjectMeta), Spec: o.Spec}
 }
 
 func trimEndpointSlice(o *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/ingest/extensions"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/gatewayapi"
+	"github.com/isthmesh/isthmesh/controlplane/ingest/ingress"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/keep"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/networking"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/security"
@@ -33,6 +34,7 @@ type configuration struct {
 	networking memo[networking.Input, networking.Output]
 	gatewayapi memo[gatewayapi.Input, gatewayapi.Output]
 	security   memo[security.Input, security.Output]
+	ingress    memo[ingress.Input, ingress.Output]
 	extensions memo[extensions.Input, extensions.Output]
 	// hostnames of all services, sorted.
 	hostnames []model.Hostname
@@ -56,8 +58,12 @@ func (b *build) readConfiguration(services []model.ServiceState) {
 		HTTPRoutes: g.HTTPRoutes, GRPCRoutes: g.GRPCRoutes, TLSRoutes: g.TLSRoutes, TCPRoutes: g.TCPRoutes, UDPRoutes: g.UDPRoutes,
 		ReferenceGrants: g.ReferenceGrants, BackendTLSPolicies: g.BackendTLSPolicies,
 		Namespaces: b.next.namespaces.rows, Services: b.next.services.rows, ServiceImports: b.next.custom.imports,
-		Hostnames: n.hostnames, Credentials: b.in.Credentials, Settings: b.next.settings.Settings,
+		ServiceEntries: i.ServiceEntries,
+		Hostnames:      n.hostnames, Credentials: b.in.Credentials, Settings: b.next.settings.Settings,
 	}, gatewayapi.Build)
+	n.ingress = p.ingress.next(ingress.Input{
+		Ingresses: b.next.custom.ingresses, Classes: b.next.custom.classes, Services: b.next.services.rows, Settings: b.next.settings.Settings,
+	}, ingress.Build)
 	n.security = p.security.next(security.Input{
 		AuthorizationPolicies: i.AuthorizationPolicies, RequestAuthentications: i.RequestAuthentications,
 		JWKS: b.in.JWKS, JWKSFailures: b.in.JWKSFailures, Settings: b.next.settings.Settings,
@@ -65,17 +71,17 @@ func (b *build) readConfiguration(services []model.ServiceState) {
 	n.extensions = p.extensions.next(extensions.Input{
 		WasmPlugins: i.WasmPlugins, Modules: b.in.Modules, Failures: b.in.ModuleFailures, Settings: b.next.settings.Settings,
 	}, extensions.Build)
-	if p.networking.out != n.networking.out || p.gatewayapi.out != n.gatewayapi.out || p.security.out != n.security.out || p.extensions.out != n.extensions.out {
+	if p.networking.out != n.networking.out || p.gatewayapi.out != n.gatewayapi.out || p.ingress.out != n.ingress.out || p.security.out != n.security.out || p.extensions.out != n.extensions.out {
 		b.problemsMoved = true
 	}
 }
 
 // place puts the configuration into a mesh, sharing slices with the last one.
 func (c *configuration) place(last, next *model.Mesh) {
-	n, g := c.networking.out, c.gatewayapi.out
-	next.Routings = together(last.Routings, n.Routings, g.Routings)
+	n, g, i := c.networking.out, c.gatewayapi.out, c.ingress.out
+	next.Routings = together(last.Routings, n.Routings, g.Routings, i.Routings)
 	next.Policies = together(last.Policies, n.Policies, g.Policies)
-	next.Gateways = together(last.Gateways, n.Gateways, g.Gateways)
+	next.Gateways = together(last.Gateways, n.Gateways, g.Gateways, i.Gateways)
 	next.Scopes = n.Scopes
 	next.Patches = n.Patches
 	next.Plugins = c.extensions.out.Plugins
@@ -83,18 +89,19 @@ func (c *configuration) place(last, next *model.Mesh) {
 }
 
 func (c *configuration) problems() []model.Problem {
-	return slices.Concat(c.networking.out.Problems, c.gatewayapi.out.Problems, c.security.out.Problems, c.extensions.out.Problems)
+	return slices.Concat(c.networking.out.Problems, c.gatewayapi.out.Problems, c.ingress.out.Problems, c.security.out.Problems, c.extensions.out.Problems)
 }
 
-// together merges two lists that are sorted by age into one.
-func together[T keep.Value](last, a, b []T) []T {
-	switch {
-	case len(b) == 0:
-		return a
-	case len(a) == 0:
-		return b
+// together merges lists that are sorted by age into one.
+func together[T keep.Value](last []T, lists ...[]T) []T {
+	lists = slices.DeleteFunc(lists, func(l []T) bool { return len(l) == 0 })
+	switch len(lists) {
+	case 0:
+		return nil
+	case 1:
+		return lists[0]
 	}
-	all := slices.Concat(a, b)
+	all := slices.Concat(lists...)
 	slices.SortStableFunc(all, func(x, y T) int { return x.Object().Older(y.Object()) })
 	return keep.Slice(last, all)
 }

@@ -5,6 +5,7 @@ package ingest
 import (
 	"slices"
 
+	k8snetworking "k8s.io/api/networking/v1"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -16,6 +17,9 @@ type custom struct {
 	istio   Istio
 	gateway GatewayAPI
 	imports []*mcs.ServiceImport
+	// ingresses and their classes are no custom resources, but treated alike.
+	ingresses []*k8snetworking.Ingress
+	classes   []*k8snetworking.IngressClass
 
 	// given is what these were made of, and problems what was wrong, by kind as in given.
 	given    customInput
@@ -23,14 +27,16 @@ type custom struct {
 }
 
 type customInput struct {
-	istio   Istio
-	gateway GatewayAPI
-	imports []*mcs.ServiceImport
+	istio     Istio
+	gateway   GatewayAPI
+	imports   []*mcs.ServiceImport
+	ingresses []*k8snetworking.Ingress
+	classes   []*k8snetworking.IngressClass
 }
 
 // next sorts the objects of in. What did not change is the same slice as in c.
 func (c *custom) next(in *Input) custom {
-	n := custom{given: customInput{in.Istio, in.GatewayAPI, in.ServiceImports}}
+	n := custom{given: customInput{in.Istio, in.GatewayAPI, in.ServiceImports, in.Ingresses, in.IngressClasses}}
 	s := &sorter{last: c.problems}
 	now, was, is, old := &n.given, &c.given, &n, c
 	is.istio.VirtualServices = sorted(s, "VirtualService", now.istio.VirtualServices, was.istio.VirtualServices, old.istio.VirtualServices)
@@ -58,6 +64,8 @@ func (c *custom) next(in *Input) custom {
 	is.gateway.ReferenceGrants = sorted(s, "ReferenceGrant", now.gateway.ReferenceGrants, was.gateway.ReferenceGrants, old.gateway.ReferenceGrants)
 	is.gateway.BackendTLSPolicies = sorted(s, "BackendTLSPolicy", now.gateway.BackendTLSPolicies, was.gateway.BackendTLSPolicies, old.gateway.BackendTLSPolicies)
 	is.imports = sorted(s, kindServiceImport, now.imports, was.imports, old.imports)
+	is.ingresses = sorted(s, "Ingress", now.ingresses, was.ingresses, old.ingresses)
+	is.classes = sorted(s, "IngressClass", now.classes, was.classes, old.classes)
 	n.problems = s.problems
 	return n
 }

@@ -82,7 +82,7 @@ func (d *draft) addEndpoint(o *corev1.Service, s *discoveryv1.EndpointSlice, i i
 		return
 	}
 	// A certificate of a pod without a proxy is never shown.
-	if pod != nil && pod.workload.Meshed && !slices.Contains(d.service.Identities, pod.workload.Identity) {
+	if pod != nil && (pod.workload.Meshed || pod.gateway) && !slices.Contains(d.service.Identities, pod.workload.Identity) {
 		d.service.Identities = append(d.service.Identities, pod.workload.Identity)
 	}
 	ready, draining := readiness(e)

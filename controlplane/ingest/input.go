@@ -11,6 +11,7 @@ import (
 	telemetry "istio.io/client-go/pkg/apis/telemetry/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	k8snetworking "k8s.io/api/networking/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	gatewaybeta "sigs.k8s.io/gateway-api/apis/v1beta1"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
@@ -33,6 +34,8 @@ type Input struct {
 	PeerAuthentications []*security.PeerAuthentication
 	ServiceExports      []*mcs.ServiceExport
 	ServiceImports      []*mcs.ServiceImport
+	Ingresses           []*k8snetworking.Ingress
+	IngressClasses      []*k8snetworking.IngressClass
 	Istio               Istio
 	GatewayAPI          GatewayAPI
 	// Credentials are the Secrets and ConfigMaps that gateways refer to, as far

@@ -35,7 +35,7 @@ var honoured = []string{
 	"accessLogEncoding", "accessLogFile", "accessLogFormat", "connectTimeout", "defaultConfig",
 	"defaultDestinationRuleExportTo", "defaultHttpRetryPolicy", "defaultServiceExportTo", "defaultVirtualServiceExportTo",
 	"discoverySelectors", "dnsRefreshRate", "enableAutoMtls", "enablePrometheusMerge", "extensionProviders", "h2UpgradePolicy",
-	"localityLbSetting", "meshMTLS", "outboundTrafficPolicy", "pathNormalization", "rootNamespace",
+	"ingressClass", "ingressControllerMode", "ingressSelector", "ingressService", "localityLbSetting", "meshMTLS", "outboundTrafficPolicy", "pathNormalization", "rootNamespace",
 	"tcpKeepalive", "tlsDefaults", "trustDomain", "trustDomainAliases",
 }
 

@@ -39,6 +39,9 @@ func (r *podRow) key() key { return key{r.pod.Namespace, r.pod.Name} }
 type facts struct {
 	// workload lacks the inbound ports, which services give.
 	workload model.Workload
+	// gateway: its proxy has the certificate of its identity, which listeners for
+	// mesh TLS (ISTIO_MUTUAL) show.
+	gateway bool
 	// hosted: the pod is in its node's network, which no sidecar can take over.
 	hosted bool
 	// labels in canonical form, one string for all of its endpoints.
@@ -57,7 +60,7 @@ func factsOf(p *corev1.Pod, s *settings, nodes localities, policies *policies) *
 	}
 	account := orDefault(p.Spec.ServiceAccountName, "default")
 	f := &facts{
-		hosted: p.Spec.HostNetwork,
+		hosted: p.Spec.HostNetwork, gateway: !p.Spec.HostNetwork && hasProxy(p, isRouter),
 		labels: model.LabelsOf(p.Labels),
 		ready:  ready(p),
 		workload: model.Workload{
@@ -120,10 +123,15 @@ func meshed(p *corev1.Pod) bool {
 	if mode, ok := p.Labels[labelTLSMode]; ok {
 		return mode == tlsModeIstio
 	}
-	isSidecar := func(c corev1.Container) bool {
-		return c.Name == ProxyContainer && !slices.Contains(c.Args, string(model.Router))
-	}
-	return slices.ContainsFunc(p.Spec.Containers, isSidecar) || slices.ContainsFunc(p.Spec.InitContainers, isSidecar)
+	return hasProxy(p, func(c corev1.Container) bool { return !isRouter(c) })
+}
+
+func isRouter(c corev1.Container) bool { return slices.Contains(c.Args, string(model.Router)) }
+
+// hasProxy of some kind.
+func hasProxy(p *corev1.Pod, kind func(corev1.Container) bool) bool {
+	is := func(c corev1.Container) bool { return c.Name == ProxyContainer && kind(c) }
+	return slices.ContainsFunc(p.Spec.Containers, is) || slices.ContainsFunc(p.Spec.InitContainers, is)
 }
 
 // inMesh is true when the pod is a workload of the mesh.

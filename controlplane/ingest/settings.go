@@ -89,9 +89,27 @@ func (s *settings) apply() {
 	if e.ConnectTimeoutMillis <= 0 {
 		e.ConnectTimeoutMillis = defaultConnectTimeout
 	}
+	e.Ingress = ingressSettings(s.config)
 	problems := s.applyTraffic(&e)
 	s.Settings = &e
 	s.problems = append(problems, s.findProblems()...)
+}
+
+// ingressSettings of MeshConfig. The pods' label is the Service's name where
+// nothing else is said, but for the name that Istio's own charts give it.
+func ingressSettings(c *meshConfig) model.IngressSettings {
+	out := model.IngressSettings{Class: c.GetIngressClass(), Selector: c.GetIngressSelector()}
+	if s := c.GetIngressService(); out.Selector == "" && s != "istio-ingressgateway" {
+		out.Selector = s
+	}
+	switch c.GetIngressControllerMode() {
+	case meshapi.MeshConfig_DEFAULT:
+		out.Mode = model.UnclassedIngresses
+	case meshapi.MeshConfig_OFF:
+		out.Mode = model.NoIngresses
+	default:
+	}
+	return out
 }
 
 // reporter appends Problems of the ConfigMap that holds MeshConfig.

@@ -136,7 +136,31 @@ type Settings struct {
 	MeshTLS, OtherTLS TLSLimits
 	// Topology of gateways (meshConfig.defaultConfig.gatewayTopology); nil for none.
 	Topology *Topology
+	// Ingress says which Ingresses of Kubernetes are served, and by which pods.
+	Ingress IngressSettings
 }
+
+// IngressSettings are MeshConfig's ingressControllerMode, ingressClass and
+// ingressSelector, or ingressService.
+type IngressSettings struct {
+	Mode IngressMode
+	// Class is the annotation's value that means this mesh; empty for "istio".
+	Class string
+	// Selector is the label istio of the pods that serve Ingresses; empty for "ingressgateway".
+	Selector string
+}
+
+// IngressMode says which Ingresses are the mesh's.
+type IngressMode uint8
+
+// The modes. The zero value serves those of its class only (STRICT).
+const (
+	ClassedIngresses IngressMode = iota
+	// UnclassedIngresses serves those without any class, too (DEFAULT).
+	UnclassedIngresses
+	// NoIngresses serves none (OFF).
+	NoIngresses
+)
 
 // TLSLimits are what a mesh asks of TLS beside what it always does.
 type TLSLimits struct {

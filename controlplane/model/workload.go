@@ -98,6 +98,8 @@ type Proxy struct {
 	DNSCapture bool
 	// Version of the agent, as the proxy says (metadata ISTIO_VERSION).
 	Version string
+	// Metadata of its node whose values are text, as the proxy says; for EnvoyFilters that ask for it.
+	Metadata map[string]string
 }
 
 // EastWest is true for the gateway between networks.

@@ -51,7 +51,7 @@ func (p *Patch) cluster(c *clusterv3.Cluster) *clusterv3.Cluster {
 		return nil
 	}
 	value, ok := p.value.(*clusterv3.Cluster)
-	if !ok {
+	if !ok || !p.merges() {
 		return c
 	}
 	if socket := value.GetTransportSocket(); socket != nil && len(c.GetTransportSocketMatches()) > 0 {

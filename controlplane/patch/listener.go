@@ -58,7 +58,8 @@ func (p *Patch) ofListener(where Where, l *listenerv3.Listener) bool {
 	if m.Name != "" && m.Name != l.GetName() {
 		return false
 	}
-	return m.PortNumber == 0 || l.GetName() == envoy.VirtualInbound || l.GetAddress().GetSocketAddress().GetPortValue() == m.PortNumber
+	// What all ports share is matched by its chains, unless it is meant as a whole.
+	return m.PortNumber == 0 || p.ApplyTo != "LISTENER" && sharesPorts(l) || l.GetAddress().GetSocketAddress().GetPortValue() == m.PortNumber
 }
 
 // listener with a patch applied; nil when it is removed.
@@ -69,7 +70,9 @@ func (p *Patch) listener(where Where, l *listenerv3.Listener) (*listenerv3.Liste
 		if p.Operation == "REMOVE" {
 			return nil, nil //nolint:nilnil // there is no listener any more
 		}
-		merge(l, p.value, p.Operation == replaceLists)
+		if p.merges() {
+			merge(l, p.value, p.Operation == replaceLists)
+		}
 	case "LISTENER_FILTER":
 		named := m != nil && m.ListenerFilter != ""
 		l.ListenerFilters = edit(l.GetListenerFilters(), p, named, func(f *listenerv3.ListenerFilter) bool {
@@ -110,16 +113,17 @@ func (p *Patch) takes(l *listenerv3.Listener, c *listenerv3.FilterChain) bool {
 		return true
 	}
 	is := c.GetFilterChainMatch()
-	if m.PortNumber != 0 && l.GetName() == envoy.VirtualInbound && is.GetDestinationPort().GetValue() != m.PortNumber {
+	if m.PortNumber != 0 && sharesPorts(l) && is.GetDestinationPort().GetValue() != m.PortNumber {
 		return false
 	}
 	w := m.FilterChain
 	if w == nil {
 		return true
 	}
+	// The chain must take all of them.
 	protocols := func() bool {
-		return slices.ContainsFunc(strings.Split(w.ApplicationProtocols, ","), func(a string) bool {
-			return slices.Contains(is.GetApplicationProtocols(), strings.TrimSpace(a))
+		return !slices.ContainsFunc(strings.Split(w.ApplicationProtocols, ","), func(a string) bool {
+			return !slices.Contains(is.GetApplicationProtocols(), strings.TrimSpace(a))
 		})
 	}
 	return (w.Name == "" || w.Name == c.GetName()) &&
@@ -197,3 +201,12 @@ func placeOf(class string, list []*hcmv3.HttpFilter) int {
 	}
 	return beforeLast(list)
 }
+
+// sharesPorts is true for the listeners to which the traffic of all ports is
+// redirected.
+func sharesPorts(l *listenerv3.Listener) bool {
+	return l.GetName() == envoy.VirtualInbound || l.GetName() == envoy.VirtualOutbound
+}
+
+// merges is true for the operations that change what is there.
+func (p *Patch) merges() bool { return p.Operation == "MERGE" || p.Operation == replaceLists }

@@ -170,6 +170,7 @@ func TestChosen(t *testing.T) {
 		one("shop", "first", -1, model.Target{}), one("shop", "own", 0, model.Target{}), one("istio-system", "root", 0, model.Target{}),
 		one("bank", "other", 0, model.Target{}), one("shop", "selects", 0, model.Target{Selector: "app=x"}), one("istio-system", "rootSelects", 0, model.Target{Selector: "app=x"}),
 		{Origin: model.Origin{Kind: "EnvoyFilter", Namespace: "bank", Name: "versioned"}, Match: []byte(`{"proxy":{"proxyVersion":"^1\\.3.*"}}`)},
+		{Origin: model.Origin{Kind: "EnvoyFilter", Namespace: "pay", Name: "tiered"}, Match: []byte(`{"proxy":{"metadata":{"TIER":"front","APP":"x"}}}`)},
 		one("shop", "gateway", 1, gateway), one("istio-system", "class", 1, class), one("shop", "notRoot", 1, class),
 	}}
 	for name, c := range map[string]struct {
@@ -181,6 +182,9 @@ func TestChosen(t *testing.T) {
 		"Other":        {patch.Proxy{Namespace: "default"}, "root"},
 		"Version":      {patch.Proxy{Namespace: "bank", Version: "1.30"}, "root other versioned"},
 		"OtherVersion": {patch.Proxy{Namespace: "bank", Version: "1.20"}, "root other"},
+		"Metadata":     {patch.Proxy{Namespace: "pay", Metadata: map[string]string{"TIER": "front", "APP": "x", "MORE": "y"}}, "root tiered"},
+		"OtherValue":   {patch.Proxy{Namespace: "pay", Metadata: map[string]string{"TIER": "front", "APP": "y"}}, "root"},
+		"NotTold":      {patch.Proxy{Namespace: "pay", Metadata: map[string]string{"TIER": "front"}}, "root"},
 		"Gateway":      {patch.Proxy{Namespace: "shop", Router: true, Gateway: "g"}, "first root own gateway"},
 		"Class":        {patch.Proxy{Namespace: "shop", Router: true, Class: "c"}, "first root own class"},
 		"SidecarNotG":  {patch.Proxy{Namespace: "shop", Gateway: "g", Class: "c"}, "first root own"},

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -28,13 +29,15 @@ type Patch struct {
 
 // match is EnvoyFilter.EnvoyConfigObjectMatch as JSON has it. Empty fields match anything.
 type match struct {
-	Proxy *struct {
-		ProxyVersion string
-		Metadata     map[string]string
-	}
+	Proxy              *proxyMatch
 	Listener           *listenerMatch
 	RouteConfiguration *routesMatch
 	Cluster            *clusterMatch
+}
+
+type proxyMatch struct {
+	ProxyVersion string
+	Metadata     map[string]string
 }
 
 type listenerMatch struct {
@@ -72,16 +75,32 @@ type clusterMatch struct {
 	Service, Subset, Name string
 }
 
-// version of proxies that a patch is for, as a regular expression; empty for all.
-func version(p *model.Patch) string {
-	if !bytes.Contains(p.Match, []byte("proxyVersion")) {
-		return ""
+// proxyOf a patch is what it asks of proxies; nil for nothing.
+func proxyOf(p *model.Patch) *proxyMatch {
+	if !bytes.Contains(p.Match, []byte(`"proxy"`)) {
+		return nil
 	}
-	var m match
-	if json.Unmarshal(p.Match, &m) != nil || m.Proxy == nil {
-		return ""
+	var m struct{ Proxy *proxyMatch }
+	if json.Unmarshal(p.Match, &m) != nil {
+		return nil
 	}
-	return m.Proxy.ProxyVersion
+	return m.Proxy
+}
+
+// is true for a proxy of the version, that tells all of the metadata.
+func (m *proxyMatch) is(who Proxy) bool {
+	if m.ProxyVersion != "" {
+		// Ingest has refused what doesn't compile, or not in bounds.
+		if ok, err := regexp.MatchString(m.ProxyVersion, who.Version); err != nil || !ok {
+			return false
+		}
+	}
+	for k, v := range m.Metadata {
+		if got, told := who.Metadata[k]; !told || got != v {
+			return false
+		}
+	}
+	return true
 }
 
 // values are what patches of each kind patch with.
@@ -113,9 +132,6 @@ func Read(p *model.Patch) (*Patch, *model.Problem) {
 		if err := json.Unmarshal(p.Match, &out.match); err != nil {
 			return refuse("match", "Invalid", "it can't be read: %v; mend it", err)
 		}
-	}
-	if of := out.match.Proxy; of != nil && len(of.Metadata) > 0 {
-		return refuse("match.proxy.metadata", "NotSupported", "proxies aren't told apart by metadata, so the patch is left out; remove this match, or use workloadSelector")
 	}
 	if p.Operation == "REMOVE" {
 		return out, nil

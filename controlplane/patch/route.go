@@ -25,6 +25,8 @@ func (p *Patch) ofRoutes(where Where, name string) bool {
 		return true
 	case m.Name != "" && m.Name != name, m.PortNumber != 0 && m.PortNumber != portOf(name):
 		return false
+	case m.PortName != "" && m.PortName != portNameOf(name):
+		return false
 	case m.Gateway != "":
 		// https.<port>.<port name>.<gateway>.<namespace>; http.<port> is several gateways'.
 		namespace, gateway, ok := strings.Cut(m.Gateway, "/")
@@ -62,7 +64,9 @@ func (p *Patch) routes(c *routev3.RouteConfiguration) {
 	}
 	switch p.ApplyTo {
 	case "ROUTE_CONFIGURATION":
-		merge(c, p.value, p.Operation == replaceLists)
+		if p.merges() {
+			merge(c, p.value, p.Operation == replaceLists)
+		}
 	case "VIRTUAL_HOST":
 		c.VirtualHosts = edit(c.GetVirtualHosts(), p, namesHost, chosen, atEnd)
 	case "HTTP_ROUTE":
@@ -91,4 +95,15 @@ func (m *hostMatch) takes(r *routev3.Route) bool {
 		return r.GetDirectResponse() != nil
 	}
 	return true
+}
+
+// portNameOf a gateway's server. Only the routes of one server have it: those of
+// plain HTTP are shared by all servers on a port, and no name matches them.
+func portNameOf(name string) string {
+	fields := strings.Split(name, ".")
+	if fields[0] != "https" || len(fields) < 5 {
+		return ""
+	}
+	// https.<port>.<port name>.<gateway>.<namespace>, of which gateway may have dots; ports' names have none.
+	return fields[2]
 }

@@ -5,7 +5,6 @@ package patch
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -41,6 +40,8 @@ type Proxy struct {
 	Gateway, Class string
 	// Version of its agent.
 	Version string
+	// Metadata of its node, as far as it is text.
+	Metadata map[string]string
 }
 
 // Chosen patches of a mesh for a proxy, in the order in which they are applied:
@@ -66,11 +67,8 @@ func Chosen(mesh *model.Mesh, who Proxy) []*model.Patch {
 }
 
 func holds(p *model.Patch, root string, who Proxy) bool {
-	if v := version(p); v != "" {
-		// Ingest has refused what doesn't compile, or not in bounds.
-		if ok, err := regexp.MatchString(v, who.Version); err != nil || !ok {
-			return false
-		}
+	if m := proxyOf(p); m != nil && !m.is(who) {
+		return false
 	}
 	if len(p.Target.Refs) == 0 {
 		return p.Target.Selector.Select(who.Labels)

@@ -24,6 +24,7 @@ const (
 
 	dryRunAllow = "istio_dry_run_allow_"
 	dryRunDeny  = "istio_dry_run_deny_"
+	audited     = "istio_audit_"
 )
 
 // HTTP filters that decide on requests, in Istio's order: tokens, CUSTOM, AUDIT,
@@ -87,7 +88,9 @@ func (c *Chosen) decisions(s *model.Settings, tcp bool) []decision {
 	wide, narrow := reading{settings: s, tcp: tcp, refuses: true}, reading{settings: s, tcp: tcp}
 	var out []decision
 	if audit := wide.filter(rbacv3.RBAC_LOG, c.acting(model.Audit)); audit != nil && len(audit.Policies) > 0 {
-		out = append(out, decision{rules: audit})
+		// Action LOG leaves a hint for access loggers and nothing else; the same rules
+		// in the shadow count, and leave the name of the one that matched.
+		out = append(out, decision{rules: audit, tried: &rbacv3.RBAC{Action: rbacv3.RBAC_ALLOW, Policies: audit.Policies}, triedPrefix: audited})
 	}
 	deny := decision{
 		rules: wide.filter(rbacv3.RBAC_DENY, append(c.acting(model.Deny), c.unanswerable(s, tcp)...)),

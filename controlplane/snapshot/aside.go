@@ -21,6 +21,8 @@ type Aside struct {
 	patches []*model.Patch
 	filters map[objectName]filter
 	pods    map[objectName]*spared
+	// unplugged are the plugins that proxies go without.
+	unplugged unplugged
 	// looks counts what was looked at, for the order in which filters came.
 	looks int
 }
@@ -73,7 +75,7 @@ func (a *Aside) Next(mesh *model.Mesh) *Aside {
 	if slices.Equal(a.patches, mesh.Patches) && (len(a.patches) > 0 || a.filters != nil) {
 		return a.without(mesh)
 	}
-	next := &Aside{patches: mesh.Patches, filters: map[objectName]filter{}, looks: a.looks + 1}
+	next := &Aside{patches: mesh.Patches, filters: map[objectName]filter{}, looks: a.looks + 1, unplugged: a.unplugged}
 	for _, p := range mesh.Patches {
 		if p.Kind == kindEnvoyFilter {
 			k := objectName{p.Namespace, p.Name}
@@ -123,6 +125,11 @@ func (s *spared) next(was, is map[objectName]filter) *spared {
 // without pods that are gone. Of those that the mesh never had, Refused sees when
 // they go.
 func (a *Aside) without(mesh *model.Mesh) *Aside {
+	if u := a.unplugged.next(mesh); len(u) != len(a.unplugged) || !sameMap(u, a.unplugged) {
+		out := *a
+		out.unplugged = u
+		a = &out
+	}
 	gone := func(pod objectName, s *spared) bool {
 		return !s.stranger && mesh.Workload(pod.namespace, pod.name) == nil
 	}
@@ -199,7 +206,7 @@ func (a *Aside) problems() []model.Problem {
 		what rejected
 	}
 	seen := map[told]bool{}
-	var out []model.Problem
+	out := a.unplugged.problems()
 	byName := func(x, y objectName) int { return compare(x.namespace, y.namespace, x.name, y.name) }
 	for _, pod := range slices.SortedFunc(maps.Keys(a.pods), byName) {
 		s := a.pods[pod]

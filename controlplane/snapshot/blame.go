@@ -108,6 +108,8 @@ func (s *Snapshot) culprits(r model.Rejection) []culprit {
 			out = s.policiesOf(r)
 		case envoy.RouteType, envoy.ListenerType:
 			out = s.routingsOf(r)
+		case envoy.SecretType:
+			out = s.filesOf(r)
 		case envoy.ExtensionType:
 			out = s.pluginsOf(r)
 		}

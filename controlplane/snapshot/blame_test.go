@@ -30,6 +30,12 @@ func TestBlame(t *testing.T) {
 		{Origin: model.Origin{Kind: "VirtualService", Namespace: "shop", Name: "short"}, Hosts: []string{"shop.svc.cluster.local"}, Gateways: []model.GatewayRef{model.Sidecars}},
 	}
 	mesh.Policies = []*model.DestinationPolicy{{Origin: model.Origin{Kind: "DestinationRule", Namespace: "shop", Name: "dr"}, Host: "reviews.shop.svc.cluster.local"}}
+	tls := func(name, ca string) *model.DestinationPolicy {
+		p := &model.DestinationPolicy{Origin: model.Origin{Kind: "DestinationRule", Namespace: "shop", Name: name}, Host: name}
+		p.Policy.TLS = &model.ClientTLS{CAFile: ca}
+		return p
+	}
+	mesh.Policies = append(mesh.Policies, tls("file", "/etc/ca.pem"), tls("longer", "/etc/ca.pem.old"))
 	s := snapshot.Build(mesh, nil)
 	tests := map[string]struct {
 		pod, typeURL, resource, reason string
@@ -42,6 +48,9 @@ func TestBlame(t *testing.T) {
 		"NoHost":         {"a", envoy.RouteType, "80", "bad regex", `Pod a : bad regex`},
 		"Cluster":        {"a", envoy.ClusterType, "outbound|80||reviews.shop.svc.cluster.local", "bad", `DestinationRule dr spec: bad`},
 		"OtherCluster":   {"a", envoy.ClusterType, "outbound|80||ratings.shop.svc.cluster.local", "bad", `Pod a : bad`},
+		"SecretsName":    {"a", envoy.SecretType, "file-root:/etc/ca.pem", "bad", `DestinationRule file spec: pod shop/a rejects Secret "file-root:/etc/ca.pem"`},
+		"SecretsPath":    {"a", envoy.SecretType, "", "Invalid path: /etc/ca.pem.old", `DestinationRule longer spec: pod shop/a rejects a Secret`},
+		"OtherSecret":    {"a", envoy.SecretType, "default", "bad", `Pod a : its proxy rejects Secret "default"`},
 		"Nothing":        {"a", envoy.ListenerType, "", "", `Pod a : its proxy rejects a Listener and keeps what it had before: it gives no reason`},
 		"ControlledText": {"a", envoy.ListenerType, "", "a\nb\x00" + strings.Repeat("x", 5000), `Pod a : a b xxx`},
 	}

@@ -91,7 +91,7 @@ func (s *Snapshot) patch(p *model.Proxy, v *envoy.View) *envoy.View {
 }
 
 func patchedProxy(p *model.Proxy) patch.Proxy {
-	out := patch.Proxy{Namespace: p.Namespace, Labels: p.Labels, Router: p.Type == model.Router, Version: p.Version}
+	out := patch.Proxy{Namespace: p.Namespace, Labels: p.Labels, Router: p.Type == model.Router, Version: p.Version, Metadata: p.Metadata}
 	if p.Workload != nil {
 		out.Labels = p.Workload.Labels
 	}

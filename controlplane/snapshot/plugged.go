@@ -52,11 +52,11 @@ func (s *Snapshot) plug(p *model.Proxy, v *envoy.View) *envoy.View {
 	if len(s.mesh.Plugins) == 0 || len(v.Types) == 0 || p.EastWest() {
 		return v
 	}
-	chosen := extension.Choose(s.mesh, pluggedInto(p))
+	chosen := s.pluggedFor(p)
 	if len(chosen) == 0 {
 		return v
 	}
-	key, at := pluginSet{names: pluginNames(chosen)}, extension.Proxy{}
+	key, at := pluginSet{names: pluginNames(chosen)}, extension.Proxy{Settings: s.mesh.Settings}
 	if p.Type == model.Router {
 		at.Gateway = true
 		if p.Workload != nil {
@@ -95,7 +95,7 @@ func pluginNames(plugins []*model.WasmPlugin) string {
 func shapeOf(plugins []*model.WasmPlugin) string {
 	var b strings.Builder
 	for _, p := range plugins {
-		fmt.Fprintf(&b, "%s/%s %d %v %d %v,", p.Namespace, p.Name, p.Phase, p.Network, p.Fail, p.Match)
+		fmt.Fprintf(&b, "%s/%s %d %v %v %d %v,", p.Namespace, p.Name, p.Phase, p.Network, extension.Closes(p), p.Fail, p.Match)
 	}
 	return b.String()
 }

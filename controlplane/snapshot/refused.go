@@ -30,7 +30,8 @@ func (s *Snapshot) Refused(rejections []model.Rejection, settled func(namespace,
 	}
 	next := *s.aside
 	next.pods = maps.Clone(s.aside.pods)
-	changed := false
+	unplugged, changed := s.unplug(rejections)
+	next.unplugged = unplugged
 	by := map[objectName][]model.Rejection{}
 	for i, r := range rejections {
 		if i == maxBlamed {

@@ -15,25 +15,13 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/snapshot"
 )
 
-// stamped is a filter that leaves its text on a listener, and on a cluster when
-// it says so.
-func stamped(name, text string, age int64, applyTo ...string) []*model.Patch {
-	var out []*model.Patch
-	for i, to := range append([]string{"LISTENER"}, applyTo...) {
-		value := fmt.Sprintf(`{"statPrefix":%q}`, text)
-		if to == "CLUSTER" {
-			value = fmt.Sprintf(`{"altStatName":%q}`, text)
-		}
-		// Each adds to what the others leave: the list is what shows them all.
-		if to == "LISTENER" {
-			value = fmt.Sprintf(`{"accessLog":[{"name":%q}]}`, text)
-		}
-		out = append(out, &model.Patch{
-			Origin: model.Origin{Kind: "EnvoyFilter", Namespace: "shop", Name: name, CreatedUnix: age}, Index: i,
-			ApplyTo: to, Context: "SIDECAR_INBOUND", Operation: "MERGE", Match: []byte(`{}`), Value: []byte(value),
-		})
+// stamped is a filter that adds its text to a list of the inbound listener, which
+// shows in which order filters were there.
+func stamped(name, text string, age int64) *model.Patch {
+	return &model.Patch{
+		Origin:  model.Origin{Kind: "EnvoyFilter", Namespace: "shop", Name: name, CreatedUnix: age},
+		ApplyTo: "LISTENER", Context: "SIDECAR_INBOUND", Operation: "MERGE", Match: []byte(`{}`), Value: fmt.Appendf(nil, `{"accessLog":[{"name":%q}]}`, text),
 	}
-	return out
 }
 
 // TestRefused: a proxy that refuses every listener with the word "bad" in it
@@ -125,12 +113,11 @@ func (w *refusing) build(filters []string) {
 	m.Patches = nil
 	for i, f := range filters {
 		name, text, _ := strings.Cut(f, ":")
-		for _, p := range stamped(name, text, int64(i)) {
-			if same := old[p.Name+string(p.Value)]; same != nil {
-				p = same // as ingest keeps what didn't change
-			}
-			m.Patches = append(m.Patches, p)
+		p := stamped(name, text, int64(i))
+		if same := old[p.Name+string(p.Value)]; same != nil {
+			p = same // as ingest keeps what didn't change
 		}
+		m.Patches = append(m.Patches, p)
 	}
 	w.mesh = &m
 	w.aside = w.aside.Next(w.mesh)

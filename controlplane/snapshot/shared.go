@@ -140,12 +140,16 @@ func sharedPort(p port) (sidecar.SharedPort, []model.Problem) {
 	out := sidecar.SharedPort{HTTP: len(p.hosts) > 0, Lookup: p.lookup()}
 	var problems []model.Problem
 	taken := map[string]bool{}
+	// given are the chains that stand: another one with the same names that sends
+	// to the same place, such as one routing's for two services, loses nothing.
+	given := map[string]bool{}
 	var holder model.Origin
 	for _, c := range p.chains {
 		for _, chain := range c.of {
 			if free, lost := without(chain, taken); free != nil {
 				out.Chains = append(out.Chains, free)
-			} else if lost != "" {
+				given[said(chain)] = true
+			} else if lost != "" && !given[said(chain)] {
 				problems = append(problems, c.origin.Problem("", "HostConflict", "an older object takes server name "+lost+" on the same port and keeps it; change one of them"))
 			}
 		}
@@ -159,6 +163,14 @@ func sharedPort(p port) (sidecar.SharedPort, []model.Problem) {
 		}
 	}
 	return out, problems
+}
+
+// said is what a chain says, whatever its name.
+func said(chain *listenerv3.FilterChain) string {
+	c := proto.CloneOf(chain)
+	c.Name = ""
+	b, _ := proto.MarshalOptions{Deterministic: true}.Marshal(c)
+	return string(b)
 }
 
 // without server names that are taken; nil when none is left.

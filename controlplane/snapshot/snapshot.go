@@ -111,7 +111,7 @@ func empty(mesh *model.Mesh) *Snapshot {
 		fronts:     &classes[frontKey, *front]{of: map[frontKey]*lazy[*front]{}},
 		patches:    &classes[patchSet, *patched]{of: map[patchSet]*lazy[*patched]{}},
 		plugins:    &classes[pluginSet, *plugged]{of: map[pluginSet]*lazy[*plugged]{}},
-		workloads:  &workloads{of: map[workloadKey]*workload{}, strangers: map[workloadKey]bool{}},
+		workloads:  &workloads{of: map[workloadKey]*workload{}, strangers: map[workloadKey]bool{}, crews: crews{}},
 	}
 }
 

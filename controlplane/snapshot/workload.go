@@ -17,9 +17,12 @@ import (
 // workloads holds what the sidecars that asked take themselves.
 type workloads struct {
 	mu sync.Mutex
+	// mesh that they are of; nil for none yet.
+	mesh *model.Mesh
 	of map[workloadKey]*workload
 	// chosen policies, one of each content.
 	chosen policy.Shelf
+	crews  crews
 	// strangers that asked of this mesh; one that asks no more is forgotten.
 	strangers map[workloadKey]bool
 }
@@ -35,7 +38,9 @@ type workload struct {
 	scope *model.Scope
 	// limits are the policies on the services of its ports; nil for none at all.
 	limits []*model.DestinationPolicy
-	own    lazy[inbound]
+	// face is what its crew has in common; nil for one that is in none.
+	face *model.Workload
+	own  *lazy[inbound]
 }
 
 // inbound is what a sidecar takes.
@@ -45,7 +50,9 @@ type inbound struct{ clusters, listeners, secrets *envoy.Layer }
 func (w *workloads) next(mesh *model.Mesh, scopes *scope.Index) *workloads {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := &workloads{of: make(map[workloadKey]*workload, len(w.of))}
+	out := &workloads{mesh: mesh, of: make(map[workloadKey]*workload, len(w.of)), crews: crews{}}
+	change := policy.Changed(w.mesh, mesh)
+	var moved []workloadKey
 	for k, old := range w.of {
 		now := mesh.Workload(k.namespace, k.name)
 		guarded := old.guarded
@@ -57,15 +64,23 @@ func (w *workloads) next(mesh *model.Mesh, scopes *scope.Index) *workloads {
 		default:
 			continue
 		}
-		chosen := out.chosen.Put(policy.Choose(mesh, guarded, old.chosen))
+		chosen := old.chosen
+		if now != old.in || change.Concerns(guarded) {
+			chosen = policy.Choose(mesh, guarded, old.chosen)
+		}
+		chosen = out.chosen.Put(chosen)
 		holds, limits := scopeOf(scopes, now), limitsOf(mesh, scopes, now)
 		if now == old.in && chosen == old.chosen && holds == old.scope && slices.Equal(limits, old.limits) {
 			out.of[k] = old
+			out.crews.stay(old)
 			continue
 		}
-		fresh := &workload{in: now, guarded: guarded, chosen: chosen, scope: holds, limits: limits}
-		fresh.own.earlier = old.own.peek()
-		out.of[k] = fresh
+		out.of[k] = &workload{in: now, guarded: guarded, chosen: chosen, scope: holds, limits: limits}
+		moved = append(moved, k)
+	}
+	// Those that were in a crew before come first, so that who joins shares with them.
+	for _, k := range moved {
+		out.crews.join(out.of[k], w.of[k].own.peek())
 	}
 	return out
 }
@@ -130,15 +145,17 @@ func (w *workloads) inbound(mesh *model.Mesh, scopes *scope.Index, p *model.Prox
 	e := w.of[k]
 	if e == nil || e.in != in || in == sidecar.Stranger && !maps.Equal(e.guarded.Labels, guarded.Labels) {
 		fresh := &workload{in: in, guarded: guarded, chosen: w.chosen.Put(policy.Choose(mesh, guarded, nil)), scope: scopeOf(scopes, in), limits: limitsOf(mesh, scopes, in)}
+		var earlier inbound
 		if e != nil {
-			fresh.own.earlier = e.own.peek()
+			earlier = e.own.peek()
 		}
+		w.crews.join(fresh, earlier)
 		e = fresh
 		w.of[k] = e
 	}
 	w.mu.Unlock()
 	return e.own.get(func(earlier inbound) inbound {
-		return take(sidecar.Intake{Settings: mesh.Settings, Workload: in, Scope: e.scope, Policies: e.limits}, e.chosen, earlier)
+		return take(sidecar.Intake{Settings: mesh.Settings, Workload: e.seen(), Scope: e.scope, Policies: e.limits}, e.chosen, earlier)
 	})
 }
 

@@ -79,7 +79,7 @@ func (f *Fetcher) fetch(ctx context.Context, w extensions.Wanted) ([]byte, error
 	if reference, ok := strings.CutPrefix(w.URL, "oci://"); ok {
 		return f.pull(ctx, reference, w)
 	}
-	body, _, err := f.get(ctx, w.URL, nil, f.options.MaxBytes)
+	body, err := f.get(ctx, w.URL, f.options.MaxBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -98,51 +98,41 @@ func digest(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// status is an answer that isn't 200.
-type status struct {
-	host string
-	code int
-	// challenge says how to authenticate.
-	challenge string
-}
-
-func (s *status) Error() string { return fmt.Sprintf("%s answers with status %d", s.host, s.code) }
-
-// get a body of at most limit bytes, and the header it came with.
-func (f *Fetcher) get(ctx context.Context, url string, header http.Header, limit int64) ([]byte, http.Header, error) {
+// get a body of at most limit bytes.
+func (f *Fetcher) get(ctx context.Context, url string, limit int64) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, nil, errors.New("the address can't be read")
-	}
-	if header != nil {
-		r.Header = header.Clone()
+		return nil, errors.New("the address can't be read")
 	}
 	r.Header.Set("User-Agent", "isthmesh")
 	answer, err := f.client.Do(r)
 	if err != nil {
-		return nil, nil, why(ctx, r.URL.Host, err)
+		return nil, why(ctx, r.URL.Host, err)
 	}
 	defer func() { _ = answer.Body.Close() }()
 	if answer.StatusCode != http.StatusOK {
-		return nil, nil, &status{answer.Request.URL.Host, answer.StatusCode, answer.Header.Get("WWW-Authenticate")}
+		return nil, fmt.Errorf("%s answers with status %d", answer.Request.URL.Host, answer.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, limit+1))
 	switch {
 	case err != nil:
-		return nil, nil, why(ctx, r.URL.Host, err)
+		return nil, why(ctx, r.URL.Host, err)
 	case int64(len(body)) > limit:
-		return nil, nil, fmt.Errorf("%s answers with more than %d bytes, which is the most that is taken", r.URL.Host, limit)
+		return nil, fmt.Errorf("%s answers with more than %d bytes, which is the most that is taken", r.URL.Host, limit)
 	}
-	return body, answer.Header, nil
+	return body, nil
 }
 
 // why a request failed, in words that are the same each time and tell nothing of
 // what was answered.
 func why(ctx context.Context, host string, err error) error {
 	var not refused
+	var said plainly
 	var dns *net.DNSError
 	var verify *tls.CertificateVerificationError
 	switch {
+	case errors.As(err, &said):
+		return said
 	case errors.As(err, &not):
 		return fmt.Errorf("%s is not asked: %w", host, not.error)
 	case errors.As(err, &dns):
@@ -151,8 +141,10 @@ func why(ctx context.Context, host string, err error) error {
 		return fmt.Errorf("%s can't be trusted: %w", host, verify.Err)
 	case ctx.Err() != nil || isTimeout(err):
 		return fmt.Errorf("%s doesn't answer in time", host)
-	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+	case errors.Is(err, errPlain), strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return fmt.Errorf("%s speaks no TLS: name it in the control plane's --wasm-plain-registries, if it is to be trusted without", host)
+	case strings.Contains(err.Error(), "realm"):
+		return fmt.Errorf("%s leads to a token server that is not asked: it must speak TLS, unless the registry itself needn't, and be given by its name, unless it is the registry itself", host)
 	case strings.Contains(err.Error(), "it redirects"):
 		return fmt.Errorf("%s is not followed: %w", host, errors.Unwrap(err))
 	}

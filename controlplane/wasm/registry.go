@@ -4,100 +4,58 @@ package wasm
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	registry "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/isthmesh/isthmesh/controlplane/ingest/extensions"
 )
 
-// Docker Hub, whose references name another host than serves them.
-const (
-	hub       = "docker.io"
-	hubServer = "registry-1.docker.io"
-)
-
-const (
-	maxManifest = 4 << 20
-	maxToken    = 1 << 20
-)
-
-// Media types of manifests (OCI image specification, and Docker's).
-const (
-	ociManifest    = "application/vnd.oci.image.manifest.v1+json"
-	ociIndex       = "application/vnd.oci.image.index.v1+json"
-	dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
-	dockerIndex    = "application/vnd.docker.distribution.manifest.list.v2+json"
-)
-
-// bare are the media types of layers that are the module itself: the CNCF's Wasm
-// artifacts, and those of the specification of Wasm images. All other layers
-// are archives, with the module in the last one.
+// bare are the types of layers that are the module itself, not an archive.
 var bare = []string{"application/wasm", "application/vnd.module.wasm.content.layer.v1+wasm", "application/vnd.wasm.content.layer.v1+wasm"}
 
-// descriptor of a blob, or of a manifest in an index.
-type descriptor struct {
-	MediaType string `json:"mediaType"`
-	Digest    string `json:"digest"`
-	Size      int64  `json:"size"`
-	Platform  *struct {
-		Architecture string `json:"architecture"`
-		OS           string `json:"os"`
-	} `json:"platform"`
-}
-
-// manifest of an image, or an index of several.
-type manifest struct {
-	Layers    []descriptor `json:"layers"`
-	Manifests []descriptor `json:"manifests"`
-}
-
-// registry is one repository, as it is asked.
-type registry struct {
-	f     *Fetcher
-	base  string // of the repository's addresses, without a slash at the end
-	image extensions.Image
-	// user and password; empty asks as nobody.
-	user, password string
-	// authorization that the registry wants, once that is known.
-	authorization string
-}
-
-// pull a module out of a registry.
+// pull a module out of an image.
 func (f *Fetcher) pull(ctx context.Context, reference string, w extensions.Wanted) ([]byte, error) {
 	image, err := extensions.ParseImage(reference)
 	if err != nil {
 		return nil, err
 	}
-	r := &registry{f: f, image: image}
-	host, scheme := image.Registry, "https"
-	if host == hub {
-		host = hubServer
+	plain := f.plain(image.Registry)
+	var options []name.Option
+	if plain {
+		options = append(options, name.Insecure)
 	}
-	if name, _, _ := strings.Cut(host, ":"); slices.Contains(f.options.Plain, host) || slices.Contains(f.options.Plain, name) {
-		scheme = "http"
+	ref, err := name.ParseReference(reference, options...)
+	if err != nil {
+		return nil, fmt.Errorf("the image's name can't be read: %w", err)
 	}
-	r.base = scheme + "://" + host + "/v2/" + image.Repository
+	as := authn.Anonymous
 	if w.Secret != "" {
-		if r.user, r.password, err = f.credentials(ctx, w, image.Registry); err != nil {
+		found, err := f.credentials(ctx, w, image.Registry)
+		if err != nil {
 			return nil, err
 		}
+		as = authn.FromConfig(found)
 	}
-	name := image.Digest
-	if name == "" {
-		name = image.Tag
-	}
-	m, sums, err := r.manifest(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	code, err := r.module(ctx, m)
-	if err != nil {
-		return nil, err
+	code, sums, err := f.packed(ref, remote.WithContext(ctx), remote.WithAuth(as), remote.WithUserAgent("isthmesh"),
+		remote.WithTransport(&asked{next: f.client.Transport, plain: plain}),
+		remote.WithRetryStatusCodes(), remote.WithRetryPredicate(func(error) bool { return false })) // Run tries again
+	var answer *transport.Error
+	switch {
+	case err == nil:
+	case errors.As(err, &answer):
+		return nil, answered(answer, image, as == authn.Anonymous)
+	default:
+		return nil, why(ctx, image.Registry, err)
 	}
 	if w.SHA256 != "" && !slices.Contains(append(sums, digest(code)), w.SHA256) {
 		return nil, fmt.Errorf("the image's SHA-256 is %s and not the one in spec.sha256: put the right one there, if this is the image that you mean", sums[0])
@@ -105,93 +63,127 @@ func (f *Fetcher) pull(ctx context.Context, reference string, w extensions.Wante
 	return code, nil
 }
 
-// manifest by its digest or tag, and the hashes by which people know it: of what
-// the name leads to first, and of the one that an index chooses.
-func (r *registry) manifest(ctx context.Context, name string) (manifest, []string, error) {
-	var sums []string
-	for range 2 {
-		body, err := r.get(ctx, "/manifests/"+name, maxManifest)
-		if err != nil {
-			return manifest{}, nil, err
-		}
-		if sum, ok := strings.CutPrefix(name, "sha256:"); ok && digest(body) != sum {
-			return manifest{}, nil, fmt.Errorf("%s answers with another manifest than %s", r.image.Registry, name)
-		}
-		sums = append(sums, digest(body))
-		var m manifest
-		if err := json.Unmarshal(body, &m); err != nil {
-			return manifest{}, nil, fmt.Errorf("%s answers with a manifest that can't be read", r.image.Registry)
-		}
-		if len(m.Manifests) == 0 {
-			return m, sums, nil
-		}
-		name = chosen(m.Manifests).Digest
+// plain registries are asked without TLS.
+func (f *Fetcher) plain(host string) bool {
+	bare, _, _ := strings.Cut(host, ":")
+	return slices.Contains(f.options.Plain, host) || slices.Contains(f.options.Plain, bare)
+}
+
+// packed in an image is a module; with the hashes by which people know the image: of
+// what its name leads to first, and of the one that an index chooses.
+func (f *Fetcher) packed(ref name.Reference, options ...remote.Option) ([]byte, []string, error) {
+	found, err := remote.Get(ref, options...)
+	if err != nil {
+		return nil, nil, err
 	}
-	return manifest{}, nil, errors.New("the image is an index of indexes: name one of its images by digest")
+	sums := []string{found.Digest.Hex}
+	var image registry.Image
+	if found.MediaType.IsIndex() {
+		index, err := found.ImageIndex()
+		if err != nil {
+			return nil, nil, err
+		}
+		of, err := index.IndexManifest()
+		if err != nil {
+			return nil, nil, err
+		}
+		one, ok := chosen(of.Manifests)
+		if !ok {
+			return nil, nil, plainly("the image is an index without an image: push the module again, or name an image by digest")
+		}
+		sums = append(sums, one.Hex)
+		image, err = index.Image(one)
+		if err != nil {
+			return nil, nil, err
+		}
+	} else if image, err = found.Image(); err != nil {
+		return nil, nil, err
+	}
+	code, err := f.module(image)
+	return code, sums, err
 }
 
 // chosen of the images in an index: the one for WebAssembly, else the first.
-func chosen(all []descriptor) descriptor {
+func chosen(all []registry.Descriptor) (registry.Hash, bool) {
 	for _, d := range all {
 		if d.Platform != nil && strings.HasPrefix(d.Platform.Architecture, "wasm") {
-			return d
+			return d.Digest, true
 		}
 	}
-	return all[0]
+	i := slices.IndexFunc(all, func(d registry.Descriptor) bool { return d.MediaType.IsImage() })
+	if i < 0 {
+		return registry.Hash{}, false
+	}
+	return all[i].Digest, true
 }
 
-// module in an image.
-func (r *registry) module(ctx context.Context, m manifest) ([]byte, error) {
-	if len(m.Layers) == 0 {
-		return nil, errors.New("the image has no layer: push the module as an image, or as an artifact")
-	}
-	layer := m.Layers[len(m.Layers)-1]
-	if i := slices.IndexFunc(m.Layers, func(d descriptor) bool { return slices.Contains(bare, d.MediaType) }); i >= 0 {
-		layer = m.Layers[i]
-	}
-	sum, ok := strings.CutPrefix(layer.Digest, "sha256:")
-	switch {
-	case !ok:
-		return nil, errors.New("the image's layer has no SHA-256 digest")
-	case layer.Size > r.f.options.MaxBytes:
-		return nil, fmt.Errorf("the image's layer has more than %d bytes, which is the most that is taken: make the module smaller", r.f.options.MaxBytes)
-	}
-	body, err := r.get(ctx, "/blobs/"+url.PathEscape(layer.Digest), r.f.options.MaxBytes)
+// module in an image: the layer that says that it is one, else the last.
+func (f *Fetcher) module(image registry.Image) ([]byte, error) {
+	m, err := image.Manifest()
 	if err != nil {
 		return nil, err
 	}
-	if digest(body) != sum {
-		return nil, fmt.Errorf("%s answers with another layer than %s", r.image.Registry, layer.Digest)
+	if len(m.Layers) == 0 {
+		return nil, plainly("the image has no layer: push the module as an image, or as an artifact")
 	}
-	return unpack(body, r.f.options.MaxBytes)
+	of := m.Layers[len(m.Layers)-1]
+	if i := slices.IndexFunc(m.Layers, func(d registry.Descriptor) bool { return slices.Contains(bare, string(d.MediaType)) }); i >= 0 {
+		of = m.Layers[i]
+	}
+	if of.Size > f.options.MaxBytes {
+		return nil, plainly(fmt.Sprintf("the image's layer has more than %d bytes, which is the most that is taken: make the module smaller", f.options.MaxBytes))
+	}
+	layer, err := image.LayerByDigest(of.Digest)
+	if err != nil {
+		return nil, err
+	}
+	packed, err := layer.Compressed() // verified by its digest and size as it is read
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = packed.Close() }()
+	body, err := io.ReadAll(io.LimitReader(packed, f.options.MaxBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	code, err := unpack(body, f.options.MaxBytes)
+	if err != nil {
+		return nil, plainly(err.Error())
+	}
+	return code, nil
 }
 
-// get something of the repository, as who it wants to be asked by.
-func (r *registry) get(ctx context.Context, path string, limit int64) ([]byte, error) {
-	for tried := false; ; tried = true {
-		header := http.Header{"Accept": {ociManifest, ociIndex, dockerManifest, dockerIndex, "*/*;q=0.1"}}
-		if r.authorization != "" {
-			header.Set("Authorization", r.authorization)
+// plainly is an error that says it all to people.
+type plainly string
+
+func (p plainly) Error() string { return string(p) }
+
+// answered says what a registry's refusal means.
+func answered(e *transport.Error, image extensions.Image, anonymous bool) error {
+	switch e.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		if anonymous {
+			return fmt.Errorf("%s wants credentials for %s: put them into a Secret of type kubernetes.io/dockerconfigjson and name it in spec.imagePullSecret", image.Registry, image.Repository)
 		}
-		body, _, err := r.f.get(ctx, r.base+path, header, limit)
-		var s *status
-		if !errors.As(err, &s) {
-			return body, err
-		}
-		switch {
-		case s.code == http.StatusUnauthorized && !tried:
-			if err := r.authorize(ctx, s.challenge); err != nil {
-				return nil, err
-			}
-		case s.code == http.StatusUnauthorized, s.code == http.StatusForbidden:
-			if r.user == "" {
-				return nil, fmt.Errorf("%s wants credentials for %s: put them into a Secret of type kubernetes.io/dockerconfigjson and name it in spec.imagePullSecret", r.image.Registry, r.image.Repository)
-			}
-			return nil, fmt.Errorf("%s refuses the credentials in spec.imagePullSecret for %s: correct the Secret", r.image.Registry, r.image.Repository)
-		case s.code == http.StatusNotFound:
-			return nil, fmt.Errorf("%s has no such image: correct spec.url, or push %s", r.image.Registry, r.image.Repository)
-		default:
-			return nil, err
-		}
+		return fmt.Errorf("%s refuses the credentials in spec.imagePullSecret for %s: correct the Secret", image.Registry, image.Repository)
+	case http.StatusNotFound:
+		return fmt.Errorf("%s has no such image: correct spec.url, or push %s", image.Registry, image.Repository)
 	}
+	return fmt.Errorf("%s answers with status %d", image.Registry, e.StatusCode)
+}
+
+// asked over TLS is everything that a registry leads to, also its token server and
+// where its layers are, unless the registry itself is trusted without.
+type asked struct {
+	next  http.RoundTripper
+	plain bool
+}
+
+var errPlain = errors.New("without TLS")
+
+func (a *asked) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme != "https" && !a.plain {
+		return nil, errPlain
+	}
+	return a.next.RoundTrip(r)
 }

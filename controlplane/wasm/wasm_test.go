@@ -162,6 +162,7 @@ func TestFailures(t *testing.T) {
 	open.Push("team/not", "v1", proxywasm.OCI, []byte(secret))
 	lockedAt, openAt := serve(t, locked), serve(t, open)
 	hang := make(chan struct{})
+	silent := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
 	t.Cleanup(func() { close(hang) })
 	loop := "http://" + serve(t, http.RedirectHandler("/again", http.StatusFound))
 	secure := httptest.NewTLSServer(http.RedirectHandler(loop, http.StatusFound))
@@ -182,7 +183,7 @@ func TestFailures(t *testing.T) {
 		"DamagedGzip":        {extensions.Wanted{URL: answering(t, zipped(module)[:40])}, nil, "damaged"},
 		"TooLarge":           {extensions.Wanted{URL: answering(t, append(bytes.Clone(module), make([]byte, 1<<20)...))}, nil, "more than 100000 bytes"},
 		"Bomb":               {extensions.Wanted{URL: answering(t, zipped(make([]byte, 10<<20)))}, nil, "more than 100000 bytes"},
-		"Silent":             {extensions.Wanted{URL: "http://" + serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))}, nil, "in time"},
+		"Silent":             {extensions.Wanted{URL: "http://" + silent}, nil, "in time"},
 		"Status":             {extensions.Wanted{URL: "http://" + serve(t, http.NotFoundHandler())}, nil, "status 404"},
 		"Redirects":          {extensions.Wanted{URL: loop}, nil, "redirects more than"},
 		"ToLessSafe":         {extensions.Wanted{URL: secure.URL}, nil, "not as safe"},
@@ -238,12 +239,12 @@ func TestGuard(t *testing.T) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="http://169.254.169.254/token"`)
 		w.WriteHeader(http.StatusUnauthorized)
 	}))
-	for name, url := range map[string]string{
-		"Redirect": "http://" + serve(t, http.RedirectHandler("http://169.254.169.254/", http.StatusFound)),
-		"Token":    "oci://" + realm + "/a/b",
+	for name, to := range map[string]struct{ url, says string }{
+		"Redirect": {"http://" + serve(t, http.RedirectHandler("http://169.254.169.254/", http.StatusFound)), "not fetched from"},
+		"Token":    {"oci://" + realm + "/a/b", "token server that is not asked"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got, failure := one(t, wasm.Options{Permit: first, Plain: []string{realm}}, extensions.Wanted{URL: url}); got != nil || !strings.Contains(failure, "not fetched from") {
+			if got, failure := one(t, wasm.Options{Permit: first, Plain: []string{realm}}, extensions.Wanted{URL: to.url}); got != nil || !strings.Contains(failure, to.says) {
 				t.Errorf("%d bytes, %q", len(got), failure)
 			}
 		})

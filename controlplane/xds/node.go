@@ -34,6 +34,8 @@ type metadata struct {
 	version                   string
 	labels                    map[string]string
 	dnsCapture                bool
+	// texts are all entries that are text.
+	texts map[string]string
 }
 
 // decodeNode reads an encoded core.v3.Node, in which metadata may have at most
@@ -123,6 +125,14 @@ func readMetadata(s *structpb.Struct) (m metadata, addresses string) {
 		m.labels = make(map[string]string, len(labels))
 		for k, v := range labels {
 			m.labels[k] = v.GetStringValue()
+		}
+	}
+	for k, v := range s.GetFields() {
+		if text, ok := v.GetKind().(*structpb.Value_StringValue); ok {
+			if m.texts == nil {
+				m.texts = map[string]string{}
+			}
+			m.texts[k] = text.StringValue
 		}
 	}
 	return m, value("INSTANCE_IPS")

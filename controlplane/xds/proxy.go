@@ -48,6 +48,7 @@ func describe(n *node, identity spiffeid.ID, w *model.Workload) *model.Proxy {
 		Workload:   w,
 		DNSCapture: n.metadata.dnsCapture,
 		Version:    n.metadata.version,
+		Metadata:   n.metadata.texts,
 	}
 	if w == nil {
 		return p

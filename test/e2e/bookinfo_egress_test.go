@@ -5,6 +5,7 @@
 package e2e
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -26,11 +27,8 @@ const googleapis = "www.googleapis.com"
 // the world's DNS; the sidecar verifies the stand-in by the authorities of the
 // pod, in which the test's one is put.
 func (b *bookinfo) egress(t *testing.T) {
-	authority, certificate, key := bookStandIn(t)
-	apply(t, "west", fmt.Sprintf(booksOutside, indent(certificate, "    "), indent(key, "    ")))
-	apply(t, "west", fmt.Sprintf(booksAuthority, indent(authority, "    ")))
-	kubectl(t, "west", "-n", "books", "rollout", "status", "deployment/books", "--timeout=2m")
-	address := kubectl(t, "west", "-n", "books", "get", "pod", "-l", "app=books", "-o", "jsonpath={.items[0].status.podIP}")
+	apply(t, "west", fmt.Sprintf(booksAuthority, indent(b.authority, "    ")))
+	address := kubectl(t, "west", "-n", outsideNamespace, "get", "pod", "-l", "app=books", "-o", "jsonpath={.items[0].status.podIP}")
 
 	b.config(t, "networking/bookinfo-gateway.yaml", "networking/destination-rule-all.yaml", "platform/kube/bookinfo-details-v2.yaml")
 	b.kubectl(t, "west", "patch", "deployment", "details-v2", "--type=merge", "-p", fmt.Sprintf(
@@ -61,6 +59,21 @@ func (b *bookinfo) egress(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// outside makes the stand-in, in a namespace without a mesh. Its pod is also a
+// client outside the mesh.
+func (b *bookinfo) outside(t *testing.T) {
+	t.Helper()
+	var certificate, key string
+	b.authority, certificate, key = bookStandIn(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	objects := fmt.Sprintf(booksOutside, indent(certificate, "    "), indent(key, "    "))
+	if _, err := run(ctx, objects, "kubectl", "--kubeconfig", kubeconfig("west"), "apply", "-f", "-"); err != nil {
+		t.Fatal(err)
+	}
+	kubectl(t, "west", "-n", outsideNamespace, "rollout", "status", "deployment/books", "--timeout=2m")
 }
 
 // bookStandIn makes an authority, and a certificate of it for Google's name, as PEM.

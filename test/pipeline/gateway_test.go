@@ -42,6 +42,8 @@ workload shop/client-1 10.244.1.1 sa=client
 
 // federation is two members: a caller in west, three pods and a gateway in east.
 type federation struct {
+	fabric          *rig.Fabric
+	settings        *model.Settings
 	root            *rig.Root
 	east            *model.Mesh
 	caller          *rig.Pod
@@ -54,6 +56,7 @@ func newFederation(t *testing.T, protocol string) *federation {
 	t.Helper()
 	f := &federation{root: rig.NewRoot(t), east: mesh(t, fmt.Sprintf(east, protocol))}
 	fabric := rig.New(t)
+	f.fabric = fabric
 	f.caller, f.stranger = fabric.Pod("shop", "client-1", "10.244.1.1"), fabric.Pod("shop", "stranger", "10.244.1.2")
 	f.snapshot = snapshot.Build(f.east, nil)
 	for i := 1; i <= 3; i++ {

@@ -28,11 +28,6 @@ func TestOutliers(t *testing.T) {
 		objects.WriteString(rule(c.name, "{outlierDetection: "+c.policy+"}"))
 	}
 	y.push(lines.String(), objects.String())
-	among := func(t *testing.T, service string, pods ...string) {
-		t.Helper()
-		y.t = t
-		y.among(service, pods...)
-	}
 	ejected := func(service string, n int) func() bool {
 		return func() bool {
 			y.get(service)
@@ -52,7 +47,7 @@ func TestOutliers(t *testing.T) {
 		}
 		reset("a")
 		until(t, "a is back", ejected("errors", 0))
-		among(t, "errors", "a", "b", "c", "d")
+		y.among(t, "errors", "a", "b", "c", "d")
 	})
 	t.Run("GatewayErrors", func(t *testing.T) {
 		y.pods["a"].answers(status(500))
@@ -81,7 +76,7 @@ func TestOutliers(t *testing.T) {
 		y.pods["c"].start()
 		reset("d")
 		until(t, "c is back", ejected("unreached", 0))
-		among(t, "unreached", "a", "b", "c", "d")
+		y.among(t, "unreached", "a", "b", "c", "d")
 	})
 	t.Run("ErrorCodes", func(t *testing.T) {
 		y.pods["a"].answers(status(429))
@@ -108,7 +103,7 @@ func TestOutliers(t *testing.T) {
 	t.Run("MinHealthPercent", func(t *testing.T) {
 		until(t, "half are ejected", ejected("panic", 2))
 		// Less than 60 % are well, so all are called.
-		among(t, "panic", "a", "b", "c", "d")
+		y.among(t, "panic", "a", "b", "c", "d")
 		if n := y.stat("panic", "lb_healthy_panic"); n == 0 {
 			t.Error("it was not for the share of those that are well")
 		}

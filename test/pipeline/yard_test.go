@@ -3,6 +3,7 @@
 package pipeline_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -21,7 +22,7 @@ import (
 )
 
 // eventually is how long a test waits for what must come.
-const eventually = 30 * time.Second
+const eventually = 8 * time.Second
 
 // yard is a sidecar that is real, and pods without one whose answers a test
 // decides. They are 10.244.1.1:8080 and so on, in the order in which they were named.
@@ -125,13 +126,13 @@ func (y *yard) seen(service string, n int) map[string]bool {
 
 // among says that calls come to reach these pods, all of them and no others.
 // Envoy tells its threads of ejections once a second.
-func (y *yard) among(service string, pods ...string) {
-	y.t.Helper()
+func (y *yard) among(t *testing.T, service string, pods ...string) {
+	t.Helper()
 	want := map[string]bool{}
 	for _, p := range pods {
 		want[p] = true
 	}
-	until(y.t, fmt.Sprintf("%v answer for %s", pods, service), func() bool { return maps.Equal(y.seen(service, 20*len(pods)), want) })
+	until(t, fmt.Sprintf("%v answer for %s", pods, service), func() bool { return maps.Equal(y.seen(service, 20*len(pods)), want) })
 }
 
 // spread of n calls over pods, made by eight callers at a time.
@@ -268,4 +269,20 @@ func rule(host, policy string) string {
 // routed is a VirtualService that sends what a service gets to itself, so and so.
 func routed(host, how string) string {
 	return fmt.Sprintf("---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: %s, namespace: shop}\nspec: {hosts: [%[1]s], http: [{route: [{destination: {host: %[1]s}}], %s}]}\n", host, how)
+}
+
+// hello is the name of who answers a connection.
+func hello(t *testing.T, from *rig.Pod, address string) string {
+	t.Helper()
+	conn, err := from.Dial(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(eventually))
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(strings.TrimPrefix(line, "I am "))
 }

@@ -112,10 +112,8 @@ func packed(module []byte) []byte {
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
 	w := tar.NewWriter(z)
-	for name, content := range map[string][]byte{"plugin.wasm": module} {
-		_ = w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content)), Typeflag: tar.TypeReg})
-		_, _ = w.Write(content)
-	}
+	_ = w.WriteHeader(&tar.Header{Name: "./plugin.wasm", Mode: 0o644, Size: int64(len(module)), Typeflag: tar.TypeReg})
+	_, _ = w.Write(module)
 	_ = w.Close()
 	_ = z.Close()
 	return out.Bytes()
@@ -152,6 +150,9 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	path := strings.TrimPrefix(q.URL.Path, "/v2/")
+	if path == "" {
+		return // it is a registry
+	}
 	if repository, name, ok := strings.Cut(path, "/manifests/"); ok {
 		r.asked++
 		if m, there := r.manifests[repository+"/"+name]; there {

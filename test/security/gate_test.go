@@ -46,6 +46,7 @@ var doors = map[string]struct {
 	"http-mutual":     {"8084", security.Door{Handshake: security.Mutual, Trusts: "partner"}},
 	"http-lenient":    {"8085", security.Door{Handshake: security.Lenient, Trusts: "partner"}},
 	"http-api":        {"8086", security.Door{}},
+	"http-originated": {"8087", security.Door{}},
 	"tcp-strict":      {"7070", security.Door{Handshake: security.Mutual, Trusts: "mesh"}},
 	"tcp-permissive":  {"7071", security.Door{Handshake: security.Optional, Trusts: "mesh"}},
 	"tcp-plaintext":   {"7072", security.Door{}},
@@ -134,6 +135,7 @@ func (g *gate) start(w *world) {
 	pod, server := fabric.Pod("shop", "gateway", serverAddress), fabric.Pod("shop", "web", behind)
 	w.pods[near], w.pods[far] = fabric.Pod("outside", "near", near), fabric.Pod("outside", "far", far)
 	leaf := w.root.Leaf(w.workload.Identity)
+	w.behind = server
 	w.proxy = pod.Envoy(rig.Options{Type: "router", Identity: w.workload.Identity, Leaf: &leaf, Labels: g.labels})
 	serveHTTP(server.Listen("0.0.0.0:8080"))
 	serveEcho(server.Listen("0.0.0.0:7070"))

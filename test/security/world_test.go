@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -132,7 +133,9 @@ type world struct {
 	// extra clusters that policies need.
 	clusters []*envoy.Resource
 	// gate is set when the proxy is a gateway.
-	gate          *gate
+	gate *gate
+	// behind is a pod behind the gateway.
+	behind        *rig.Pod
 	proxyProtocol bool
 }
 
@@ -202,7 +205,7 @@ func newPaper(t testing.TB) *world {
 
 // serveHTTP answers with the request's path and headers.
 func serveHTTP(l net.Listener) {
-	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	s := &http.Server{ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("x-path", r.RequestURI)
 		_ = r.Header.Write(rw)
 	})}

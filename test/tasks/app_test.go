@@ -36,7 +36,7 @@ type app struct {
 }
 
 // The ports of the containers.
-var webPorts = []int{80, 5000, 8080, 9080}
+var webPorts = []int{80, 5000, 8080, 8081, 9080}
 
 func newApp(w *world, name string) *app {
 	a := &app{w: w, name: name, pod: w.pods[name], seen: map[string]int{}, web: map[int]*http.Server{}}

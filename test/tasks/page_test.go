@@ -214,17 +214,16 @@ func (s *story) seen(words []string) error {
 	if err != nil {
 		return err
 	}
-	// A mirrored request may still be on its way.
-	n := 0
-	for end := time.Now().Add(10 * time.Second); ; {
-		n += s.w.apps[words[0]].arrived()[words[1]]
-		if n >= low || time.Now().After(end) {
+	// Mirrored requests may still be on their way: until none came for a while.
+	n, quiet := 0, time.Now()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); wait(s.t.Context(), 20*time.Millisecond) {
+		if more := s.w.apps[words[0]].arrived()[words[1]]; more > 0 {
+			n, quiet = n+more, time.Now()
+		}
+		if n >= low && time.Since(quiet) > 200*time.Millisecond {
 			break
 		}
-		wait(s.t.Context(), 20*time.Millisecond)
 	}
-	wait(s.t.Context(), 50*time.Millisecond)
-	n += s.w.apps[words[0]].arrived()[words[1]]
 	if n < low || n > high {
 		return fmt.Errorf("%d requests for %s arrived at %s", n, words[1], words[0])
 	}

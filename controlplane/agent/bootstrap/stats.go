@@ -27,6 +27,10 @@ var tags = []struct{ name, regex string }{
 	{"http_conn_manager_prefix", `^http\.((.+?)\.)(?:downstream_|no_|passthrough_|rbac|rq_|rs_|tracing)`},
 	{"listener_address", `^listener\.((.+?)\.)(?:connections_|downstream_|extension_|http\.|no_filter|ssl\.|worker_)`},
 	{"tcp_prefix", `^tcp\.((.+?)\.)(?:downstream_|early_|idle_|max_|on_demand|rbac|upstream_)`},
+	// What policies decide, and what those in a dry run would.
+	{"authz_enforce_result", `\.rbac(\.(allowed|denied))$`},
+	{"authz_dry_run_action", `\.rbac(\.istio_dry_run_(allow|deny)_)`},
+	{"authz_dry_run_result", `(\.shadow_(allowed|denied))$`},
 	{"response_code", `_rq(_(\d{3}))$`},
 	{"response_code_class", `_rq(_(\dxx))$`},
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	networking "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -24,6 +25,7 @@ const (
 	kindService     = "Service"
 	kindImport      = "ServiceImport"
 	kindHostname    = "Hostname"
+	kindEntry       = "ServiceEntry"
 	kindSecret      = "Secret"
 	kindConfigMap   = "ConfigMap"
 	kindGateway     = "Gateway"
@@ -57,6 +59,7 @@ type index struct {
 	namespaces  map[string]labels.Set
 	services    map[name]*corev1.Service
 	imports     map[name]*mcs.ServiceImport
+	entries     map[name]*networking.ServiceEntry
 	grants      map[string][]*gatewayv1beta1.ReferenceGrant
 	credentials map[model.CredentialRef]*model.Credential
 	// references gathers what is asked for.
@@ -70,6 +73,7 @@ func newIndex(in *Input) *index {
 		namespaces:  make(map[string]labels.Set, len(in.Namespaces)),
 		services:    make(map[name]*corev1.Service, len(in.Services)),
 		imports:     make(map[name]*mcs.ServiceImport, len(in.ServiceImports)),
+		entries:     make(map[name]*networking.ServiceEntry, len(in.ServiceEntries)),
 		grants:      map[string][]*gatewayv1beta1.ReferenceGrant{},
 		credentials: make(map[model.CredentialRef]*model.Credential, len(in.Credentials)),
 		references:  map[model.CredentialRef]bool{},
@@ -82,6 +86,9 @@ func newIndex(in *Input) *index {
 	}
 	for _, o := range in.ServiceImports {
 		x.imports[nameOf(o)] = o
+	}
+	for _, o := range in.ServiceEntries {
+		x.entries[nameOf(o)] = o
 	}
 	for _, o := range in.ReferenceGrants {
 		x.grants[o.Namespace] = append(x.grants[o.Namespace], o)

@@ -3,6 +3,7 @@
 package gatewayapi
 
 import (
+	networking "istio.io/client-go/pkg/apis/networking/v1"
 	corev1 "k8s.io/api/core/v1"
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
 	gatewayv1beta1 "sigs.k8s.io/gateway-api/apis/v1beta1"
@@ -27,6 +28,8 @@ type Input struct {
 	BackendTLSPolicies []*gateway.BackendTLSPolicy
 	Namespaces         []*corev1.Namespace
 	Services           []*corev1.Service
+	// ServiceEntries are parents, too, as in Istio.
+	ServiceEntries []*networking.ServiceEntry
 	// ServiceImports are backends too.
 	ServiceImports []*mcs.ServiceImport
 	// Hostnames of all services of the mesh, sorted: Istio's kind Hostname as a

@@ -3,7 +3,9 @@
 package gatewayapi
 
 import (
+	"math"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
@@ -11,20 +13,50 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
-// meshFault is why a route can't have a service as its parent (GAMMA).
-func (p *parents) meshFault(r *route, ref gateway.ParentReference) fault {
-	n := parentName(r, ref)
-	s := p.services[n]
-	if s == nil {
-		return faultf(gateway.RouteReasonNoMatchingParent, "There is no Service %s.", n)
+// meshParent is what a route has as its parent in the mesh (GAMMA).
+type meshParent struct {
+	name
+	hosts []string
+	// port of it; 0 for all.
+	port uint16
+}
+
+// numbered is a port with a name.
+type numbered struct {
+	name   string
+	number uint32
+}
+
+// meshParent that a reference of a route means, or why it can't be its parent.
+func (p *parents) meshParent(r *route, ref gateway.ParentReference, kind string) (meshParent, fault) {
+	to := meshParent{name: parentName(r, ref)}
+	var ports []numbered
+	switch s, e := p.services[to.name], p.entries[to.name]; {
+	case kind == kindService && s != nil:
+		if s.Spec.Type == corev1.ServiceTypeExternalName {
+			return to, faultf(gateway.RouteReasonNoMatchingParent, "Service %s is of type ExternalName: routes hold for Services with endpoints.", to.name)
+		}
+		to.hosts = []string{p.host(to.name)}
+		for _, port := range s.Spec.Ports {
+			ports = append(ports, numbered{port.Name, uint32(port.Port)})
+		}
+	case kind == kindEntry && e != nil:
+		for _, h := range e.Spec.GetHosts() {
+			to.hosts = append(to.hosts, strings.ToLower(h))
+		}
+		slices.Sort(to.hosts)
+		to.hosts = slices.Compact(to.hosts)
+		for _, port := range e.Spec.GetPorts() {
+			ports = append(ports, numbered{port.GetName(), port.GetNumber()})
+		}
+	default:
+		return to, faultf(gateway.RouteReasonNoMatchingParent, "There is no %s %s.", kind, to.name)
 	}
-	if s.Spec.Type == corev1.ServiceTypeExternalName {
-		return faultf(gateway.RouteReasonNoMatchingParent, "Service %s is of type ExternalName: routes hold for Services with endpoints.", n)
+	var ok bool
+	if to.port, ok = portOf(ports, ref); !ok {
+		return to, faultf(gateway.RouteReasonNoMatchingParent, "%s %s has no port of that sectionName and number.", kind, to.name)
 	}
-	if _, ok := portOf(s, ref); !ok {
-		return faultf(gateway.RouteReasonNoMatchingParent, "Service %s has no port of that sectionName and number.", n)
-	}
-	return fault{}
+	return to, fault{}
 }
 
 func parentName(r *route, ref gateway.ParentReference) name {
@@ -32,29 +64,28 @@ func parentName(r *route, ref gateway.ParentReference) name {
 }
 
 // portOf is the port that a parent reference means; 0 for all.
-func portOf(s *corev1.Service, ref gateway.ParentReference) (uint16, bool) {
+func portOf(ports []numbered, ref gateway.ParentReference) (uint16, bool) {
 	section := string(deref(ref.SectionName, ""))
 	if ref.Port == nil && section == "" {
 		return 0, true
 	}
-	i := slices.IndexFunc(s.Spec.Ports, func(p corev1.ServicePort) bool {
-		return (ref.Port == nil || *ref.Port == p.Port) && (section == "" || section == p.Name)
+	i := slices.IndexFunc(ports, func(p numbered) bool {
+		return (ref.Port == nil || uint32(max(*ref.Port, 0)) == p.number) && (section == "" || section == p.name)
 	})
-	if i < 0 {
+	if i < 0 || ports[i].number > math.MaxUint16 {
 		return 0, false
 	}
-	return uint16(s.Spec.Ports[i].Port), true
+	return uint16(ports[i].number), true
 }
 
-// bindService makes the routing of a route whose parent is a service. What
+// bindMesh makes the routing of a route whose parent is a service. What
 // hostnames the route has doesn't matter there. In another namespace than the
 // service's it holds for its own namespace's callers only.
-func (p *parents) bindService(r *route, ref gateway.ParentReference, b *body) {
-	n := parentName(r, ref)
-	g := r.routing(b, []string{p.host(n)})
+func (p *parents) bindMesh(r *route, to meshParent, b *body) {
+	g := r.routing(b, to.hosts)
 	g.Gateways = []model.GatewayRef{model.Sidecars}
-	g.ParentPort, _ = portOf(p.services[n], ref)
-	if n.namespace != r.of.Namespace {
+	g.ParentPort = to.port
+	if to.namespace != r.of.Namespace {
 		g.ConsumerNamespace = r.of.Namespace
 		g.Visible = model.Visibility{Limited: true, Namespaces: []string{r.of.Namespace}}
 	}

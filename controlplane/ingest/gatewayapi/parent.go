@@ -83,17 +83,18 @@ func (p *parents) attach(r *route) *RouteStatus {
 					a.listener.attached[r.of] = true
 				}
 			}
-		case group == groupCore && kind == kindService:
+		case group == groupCore && kind == kindService, group == groupIstio && kind == kindEntry:
 			if mesh == nil {
 				made := r.body(&references{index: p.index, from: referrer{r.of.Kind, r.of.Namespace}})
 				mesh = &made
 			}
 			b = mesh
-			if accept = p.meshFault(r, ref); accept.none() {
+			to, f := p.meshParent(r, ref, kind)
+			if accept = f; accept.none() {
 				accept = b.accept
 			}
 			if accept.none() {
-				p.bindService(r, ref, b)
+				p.bindMesh(r, to, b)
 			}
 		default:
 			continue

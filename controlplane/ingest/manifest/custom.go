@@ -13,6 +13,7 @@ import (
 	telemetry "istio.io/client-go/pkg/apis/telemetry/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	k8snetworking "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -31,6 +32,7 @@ var versions = map[string][]string{
 	"telemetry.istio.io":        {"v1", "v1alpha1"},
 	"gateway.networking.k8s.io": {"v1", "v1beta1", "v1alpha3", "v1alpha2"},
 	"multicluster.x-k8s.io":     {"v1beta1", "v1alpha1"},
+	"networking.k8s.io":         {"v1"},
 }
 
 // served is the kind that an object is read as: itself where its version is not
@@ -68,6 +70,7 @@ func newScheme() (*runtime.Scheme, error) {
 	scheme.AddKnownTypes(schema.GroupVersion(gatewayv1.GroupVersion),
 		&gatewayv1.GatewayClass{}, &gatewayv1.Gateway{}, &gatewayv1.ListenerSet{}, &gatewayv1.HTTPRoute{}, &gatewayv1.GRPCRoute{},
 		&gatewayv1.TLSRoute{}, &gatewayv1.TCPRoute{}, &gatewayv1.UDPRoute{}, &gatewayv1.BackendTLSPolicy{})
+	scheme.AddKnownTypes(k8snetworking.SchemeGroupVersion, &k8snetworking.Ingress{}, &k8snetworking.IngressClass{})
 	builder := runtime.NewSchemeBuilder(corev1.AddToScheme, discoveryv1.AddToScheme, networking.AddToScheme, security.AddToScheme,
 		extensions.AddToScheme, telemetry.AddToScheme, mcs.Install)
 	return scheme, builder.AddToScheme(scheme)
@@ -125,6 +128,10 @@ func addCustom(in *ingest.Input, object runtime.Object) bool {
 		g.BackendTLSPolicies = append(g.BackendTLSPolicies, o)
 	case *gatewaybeta.ReferenceGrant:
 		g.ReferenceGrants = append(g.ReferenceGrants, o)
+	case *k8snetworking.Ingress:
+		in.Ingresses = append(in.Ingresses, o)
+	case *k8snetworking.IngressClass:
+		in.IngressClasses = append(in.IngressClasses, o)
 	case *mcs.ServiceImport:
 		in.ServiceImports = append(in.ServiceImports, o)
 	default:

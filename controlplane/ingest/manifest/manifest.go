@@ -131,7 +131,7 @@ func (r *reader) object(u *unstructured.Unstructured) error {
 		gvk = served(gvk, r.scheme)
 		u.SetAPIVersion(gvk.GroupVersion().String())
 	}
-	if u.GetNamespace() == "" && gvk.Kind != "Node" && gvk.Kind != "Namespace" && gvk.Kind != "GatewayClass" {
+	if u.GetNamespace() == "" && gvk.Kind != "Node" && gvk.Kind != "Namespace" && gvk.Kind != "GatewayClass" && gvk.Kind != "IngressClass" {
 		u.SetNamespace(defaultNamespace)
 	}
 	name := fmt.Sprintf("%s %s/%s", gvk.Kind, u.GetNamespace(), u.GetName())

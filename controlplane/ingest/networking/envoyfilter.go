@@ -136,6 +136,11 @@ func (r *reader) patchMatch(field, kind string, p *api.EnvoyFilter_EnvoyConfigOb
 	}
 }
 
+// inserts are the operations that put something at a place of a list.
+var inserts = map[api.EnvoyFilter_Patch_Operation]bool{
+	api.EnvoyFilter_Patch_INSERT_BEFORE: true, api.EnvoyFilter_Patch_INSERT_AFTER: true, api.EnvoyFilter_Patch_INSERT_FIRST: true,
+}
+
 // operation must have what it needs.
 func (r *reader) operation(field string, p *api.EnvoyFilter_EnvoyConfigObjectPatch) {
 	op, value, to := p.GetPatch().GetOperation(), p.GetPatch().GetValue(), p.GetApplyTo()
@@ -149,6 +154,8 @@ func (r *reader) operation(field string, p *api.EnvoyFilter_EnvoyConfigObjectPat
 		r.refuse(field+".value", "%s needs what to patch with; add a value", op)
 	case op == api.EnvoyFilter_Patch_REPLACE && to != api.EnvoyFilter_HTTP_FILTER && to != api.EnvoyFilter_NETWORK_FILTER && to != api.EnvoyFilter_LISTENER_FILTER:
 		r.refuse(field+".operation", "REPLACE is for filters only; use REMOVE and ADD, or MERGE")
+	case inserts[op] && (to == api.EnvoyFilter_CLUSTER || to == api.EnvoyFilter_LISTENER):
+		r.refuse(field+".operation", "%ss are not in an order, so %s finds no place for one; use ADD", to, op)
 	case to == api.EnvoyFilter_ROUTE_CONFIGURATION && op != api.EnvoyFilter_Patch_MERGE && op != api.EnvoyFilter_Patch_MERGE_AND_REPLACE_LIST:
 		r.refuse(field+".operation", "of a route configuration only MERGE is possible; use it, or patch VIRTUAL_HOST")
 	case to == api.EnvoyFilter_EXTENSION_CONFIG && op != api.EnvoyFilter_Patch_ADD:

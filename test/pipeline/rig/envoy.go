@@ -29,6 +29,7 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/agent/redirect"
 	"github.com/isthmesh/isthmesh/controlplane/authn"
+	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/xds"
 	"github.com/isthmesh/isthmesh/test/envoybin"
 )
@@ -143,7 +144,7 @@ func (p *Pod) start(o Options, e *Proxy) {
 	}
 	p.t.Cleanup(func() { _ = log.Close() })
 	cmd := exec.CommandContext(p.t.Context(), envoybin.Path(p.t), "-c", config, "--disable-hot-restart", "--concurrency", "2",
-		"--log-level", "warning", "--drain-time-s", "1")
+		"--log-level", "warning", "--drain-time-s", "1", "--file-flush-interval-msec", "20")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		// As the agent runs it, so that its own traffic isn't redirected.
@@ -238,6 +239,9 @@ func (e *Proxy) Try(s xds.Snapshot) error {
 	b, _ := os.ReadFile(e.log)
 	return fmt.Errorf("Envoy is not up to date after %v: %s\n%s", patience, why, b[max(0, len(b)-3000):])
 }
+
+// Rejections are what Envoy refuses now.
+func (e *Proxy) Rejections() []model.Rejection { return e.server.Rejections() }
 
 // settled says what is still missing; nothing when all is in place.
 func (e *Proxy) settled() (string, error) {
