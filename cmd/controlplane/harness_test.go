@@ -299,7 +299,7 @@ func (cp *controlPlane) condition(t *testing.T, kind, name string) string {
 // says waits for a condition that begins so and has all parts.
 func (cp *controlPlane) says(t *testing.T, kind, name, begin string, parts ...string) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	eventuallyUntil(t, deadline, func() string {
 		got := cp.condition(t, kind, name)
 		if !strings.HasPrefix(got, begin) {
@@ -332,5 +332,16 @@ func eventuallyUntil(t *testing.T, deadline time.Time, f func() string) {
 			t.Fatal(errors.Join(t.Context().Err(), errors.New(last)))
 		case <-tick.C:
 		}
+	}
+}
+
+// createOptions of tests.
+var createOptions = metav1.CreateOptions{FieldManager: "test"}
+
+// removeQuietly what may be gone, after a test.
+func (cp *controlPlane) removeQuietly(kind, namespace, name string) {
+	m, err := cp.mapper.RESTMapping(schema.GroupKind{Group: "networking.istio.io", Kind: kind})
+	if err == nil {
+		_ = cp.dynamic.Resource(m.Resource).Namespace(namespace).Delete(context.Background(), name, metav1.DeleteOptions{})
 	}
 }

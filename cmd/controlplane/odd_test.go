@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -30,6 +33,8 @@ func TestOddObjectsAreNotForEnvoyToRefuse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Hundreds of objects have something written on them, and not all at once.
+	t.Cleanup(func() { cp.clear(ns) })
 	for i, part := range strings.Split(string(text), "\n---\n") {
 		u := &unstructured.Unstructured{}
 		if err := yaml.Unmarshal([]byte(part), &u.Object); err != nil {
@@ -66,6 +71,19 @@ func TestOddObjectsAreNotForEnvoyToRefuse(t *testing.T) {
 		return strings.Join(out, "\n")
 	})
 	cp.alive(t)
+}
+
+// clear a namespace of what Istio's API has in it.
+func (cp *controlPlane) clear(namespace string) {
+	for group, kinds := range map[string][]string{
+		"networking.istio.io": {"virtualservices", "destinationrules", "serviceentries", "sidecars", "gateways"},
+		"security.istio.io":   {"authorizationpolicies", "requestauthentications"},
+	} {
+		for _, kind := range kinds {
+			_ = cp.dynamic.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: kind}).Namespace(namespace).
+				DeleteCollection(context.Background(), metav1.DeleteOptions{}, metav1.ListOptions{})
+		}
+	}
 }
 
 func (cp *controlPlane) problems(t *testing.T) []model.Problem {

@@ -47,7 +47,9 @@ type built struct {
 	objects  ingest.Input
 	imports  *model.Imports
 	statuses *gatewayapi.Statuses
-	shown    *snapshot.Snapshot
+	// ingresses that are served, whose statuses say where.
+	ingresses []string
+	shown     *snapshot.Snapshot
 }
 
 func newPipeline(settings model.Settings, objects *informers.Set, x *xds.Server, ready *readiness, rejected chan struct{}) *pipeline {
@@ -125,7 +127,7 @@ func (p *pipeline) run(ctx context.Context) error {
 		}
 		aside = aside.Next(result.Mesh)
 		shown = snapshot.BuildWithout(result.Mesh, aside, shown)
-		p.last.Store(&built{mesh: result.Mesh, objects: in, imports: in.Imports, statuses: result.Statuses(), shown: shown})
+		p.last.Store(&built{mesh: result.Mesh, objects: in, imports: in.Imports, statuses: result.Statuses(), ingresses: result.Ingresses(), shown: shown})
 		p.xds.Push(shown)
 		if c := p.client.Load(); c != nil {
 			c.SetExports(member.Export(result.Mesh))

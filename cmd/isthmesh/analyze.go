@@ -33,6 +33,7 @@ type analyzeOptions struct {
 
 func newAnalyzeCommand(access *genericclioptions.ConfigFlags) *cobra.Command {
 	o := analyzeOptions{settings: defaultSettings()}
+	o.settings.TrustDomain = "" // the mesh configuration has it
 	cmd := &cobra.Command{
 		Use:   "analyze [-f objects.yaml]",
 		Short: "Find what is wrong with the objects of a mesh, together",
@@ -55,7 +56,7 @@ that kubectl would. It ends with status 1 when there are errors.`,
 	f.StringVar(&o.revision, "revision", "", "revision of the control plane")
 	f.DurationVar(&o.timeout, "wait", 30*time.Second, "how long reading the cluster may take")
 	f.StringVar(&o.settings.DomainSuffix, "domain-suffix", o.settings.DomainSuffix, "DNS suffix of the cluster")
-	f.StringVar(&o.settings.TrustDomain, "trust-domain", o.settings.TrustDomain, "SPIFFE trust domain of the cluster's identities")
+	f.StringVar(&o.settings.TrustDomain, "trust-domain", o.settings.TrustDomain, "SPIFFE trust domain of the cluster's identities; the mesh configuration's when empty")
 	return cmd
 }
 

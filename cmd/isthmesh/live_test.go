@@ -191,6 +191,9 @@ func TestLiveCluster(t *testing.T) {
 	}
 	contains("analyze", text, `warning [HostNotFound] VirtualService shop/reviews spec.http[0].route[0].destination.host: no service is called "revews.shop.svc.cluster.local"`,
 		`warning [SelectsNothing] AuthorizationPolicy shop/nobody spec.selector: `)
+	if strings.Contains(text, "[Conflict]") {
+		t.Errorf("analyze doesn't take the mesh's own trust domain:\n%s", text)
+	}
 	_, err = run(analyzeCommand, admin, "--strict")
 	if !errors.Is(err, errFound) {
 		t.Errorf("strict: %v", err)

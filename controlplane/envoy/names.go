@@ -48,6 +48,10 @@ func Named(host string, port uint16) string {
 // Inbound is the cluster of one port of the proxy's own workload.
 func Inbound(port uint16) string { return "inbound|" + strconv.Itoa(int(port)) + "||" }
 
+// InboundHost is the virtual host of requests that come in for a service's port,
+// by which EnvoyFilters match it.
+func InboundHost(servicePort uint16) string { return "inbound|http|" + strconv.Itoa(int(servicePort)) }
+
 // SNI names a service port in mesh TLS; it is also the name of that port's
 // cluster at an east-west gateway.
 func SNI(port uint16, host model.Hostname) string {

@@ -122,6 +122,10 @@ func (r *Result) References() []model.CredentialRef { return r.configuration.gat
 // Statuses are what the statuses of Gateway API objects are to say.
 func (r *Result) Statuses() *gatewayapi.Statuses { return r.configuration.gatewayapi.out.Statuses }
 
+// Ingresses that the mesh serves, as "namespace/name", sorted: their statuses
+// are to tell where.
+func (r *Result) Ingresses() []string { return r.configuration.ingress.out.Served }
+
 // WantedKeySets are what RequestAuthentications name by address: Input.JWKS
 // should hold them.
 func (r *Result) WantedKeySets() []security.Wanted { return r.configuration.security.out.Wanted }

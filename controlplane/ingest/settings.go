@@ -98,9 +98,9 @@ func (s *settings) apply() {
 // ingressSettings of MeshConfig. The pods' label is the Service's name where
 // nothing else is said, but for the name that Istio's own charts give it.
 func ingressSettings(c *meshConfig) model.IngressSettings {
-	out := model.IngressSettings{Class: c.GetIngressClass(), Selector: c.GetIngressSelector()}
-	if s := c.GetIngressService(); out.Selector == "" && s != "istio-ingressgateway" {
-		out.Selector = s
+	out := model.IngressSettings{Class: c.GetIngressClass(), Selector: c.GetIngressSelector(), Service: c.GetIngressService()}
+	if out.Selector == "" && out.Service != "istio-ingressgateway" {
+		out.Selector = out.Service
 	}
 	switch c.GetIngressControllerMode() {
 	case meshapi.MeshConfig_DEFAULT:

@@ -140,14 +140,17 @@ type Settings struct {
 	Ingress IngressSettings
 }
 
-// IngressSettings are MeshConfig's ingressControllerMode, ingressClass and
-// ingressSelector, or ingressService.
+// IngressSettings are MeshConfig's ingressControllerMode, ingressClass,
+// ingressSelector and ingressService.
 type IngressSettings struct {
 	Mode IngressMode
 	// Class is the annotation's value that means this mesh; empty for "istio".
 	Class string
 	// Selector is the label istio of the pods that serve Ingresses; empty for "ingressgateway".
 	Selector string
+	// Service of the root namespace whose addresses the statuses of Ingresses tell;
+	// empty for "istio-ingressgateway".
+	Service string
 }
 
 // IngressMode says which Ingresses are the mesh's.

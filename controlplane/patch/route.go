@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+
+	"github.com/isthmesh/isthmesh/controlplane/envoy"
 )
 
 func (p *Patch) isRoutes() bool {
@@ -72,7 +74,8 @@ func (p *Patch) routes(c *routev3.RouteConfiguration) {
 	case "HTTP_ROUTE":
 		for _, v := range c.GetVirtualHosts() {
 			if chosen(v) {
-				v.Routes = edit(v.GetRoutes(), p, host != nil && host.Route != nil, host.takes, atEnd)
+				n := ours(v.GetRoutes())
+				v.Routes = slices.Concat(v.GetRoutes()[:n], edit(v.GetRoutes()[n:], p, host != nil && host.Route != nil, host.takes, atEnd))
 			}
 		}
 	}
@@ -106,4 +109,16 @@ func portNameOf(name string) string {
 	}
 	// https.<port>.<port name>.<gateway>.<namespace>, of which gateway may have dots; ports' names have none.
 	return fields[2]
+}
+
+// ours are the first routes, which nobody wrote and no patch is meant for: they
+// turn requests away while a pod ends.
+func ours(routes []*routev3.Route) int {
+	n := slices.IndexFunc(routes, func(r *routev3.Route) bool {
+		return r.GetMatch().GetRuntimeFraction().GetRuntimeKey() != envoy.TerminatingKey
+	})
+	if n < 0 {
+		return len(routes)
+	}
+	return n
 }

@@ -82,21 +82,35 @@ func (g Guarded) under(root, namespace string, t model.Target) bool {
 		return true
 	}
 	for _, ref := range t.Refs {
-		if ref.Group != gatewayGroup {
-			continue
-		}
-		switch ref.Kind {
-		case "Gateway":
-			if ref.Name == g.Gateway && g.Gateway != "" && namespace == g.Namespace {
+		switch ref.Group + "/" + ref.Kind {
+		case gatewayGroup + "/GatewayClass":
+			if ref.Name == g.Class && g.Class != "" && namespace == root {
 				return true
 			}
-		case "GatewayClass":
-			if ref.Name == g.Class && g.Class != "" && namespace == root {
+		case "/Service", "networking.istio.io/ServiceEntry":
+			// At waypoints only, as Istio has it; ingest tells.
+		default:
+			// A Gateway, or a kind that is misspelt: such a policy can't be had, and
+			// denies at what it may have meant.
+			if ref.Name == g.Gateway && g.Gateway != "" && namespace == g.Namespace {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// Enforced is the first policy that decides on calls; nil when none does.
+func (c *Chosen) Enforced() *model.Authorization {
+	if c == nil {
+		return nil
+	}
+	for _, a := range c.Authorizations {
+		if !a.DryRun && a.Action != model.Audit {
+			return a
+		}
+	}
+	return nil
 }
 
 // acting are the policies of one action, without dry runs.

@@ -3,6 +3,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"slices"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -178,7 +179,7 @@ func (p inboundPort) manager(g guard, a acceptance) *hcmv3.HttpConnectionManager
 		// A route that says it does so after the removal.
 		MostSpecificHeaderMutationsWins: true,
 		VirtualHosts: []*routev3.VirtualHost{{
-			Name:    "inbound|http",
+			Name:    envoy.InboundHost(cmp.Or(p.service, p.port)),
 			Domains: []string{"*"},
 			Routes: append(first, &routev3.Route{
 				Name:  "default",

@@ -19,18 +19,18 @@ type Intake struct {
 	// Scope that holds for the workload; nil for none. Its ingress listeners, if
 	// there are any, stand in place of the ports that services send to.
 	Scope *model.Scope
-	// Policies on the services of Workload.Inbound, as its own namespace sees them;
-	// nil for none. Of them the limits of connections hold here too, where the
-	// Scope has none.
-	Policies []*model.DestinationPolicy
+	// Limits of connections that DestinationRules set for the services of
+	// Workload.Inbound, as its own namespace sees them; nil for none. They hold where
+	// the Scope has none.
+	Limits []*model.ConnectionPool
 }
 
 // limits of connections to the application behind one of Workload.Inbound.
 func (in Intake) limits(i int) *model.ConnectionPool {
-	if i >= len(in.Policies) || in.Policies[i] == nil {
+	if i >= len(in.Limits) {
 		return nil
 	}
-	return in.Policies[i].Policy.On(in.Workload.Inbound[i].ServicePort).Connections
+	return in.Limits[i]
 }
 
 // limitsOf an ingress listener of the Scope: its own, else the Scope's, else the
@@ -49,7 +49,9 @@ func (in Intake) limitsOf(l *model.Ingress) *model.ConnectionPool {
 // inboundPort is a port of the workload and how it is taken; port 0 is every
 // port that has no entry of its own.
 type inboundPort struct {
-	port     uint16
+	port uint16
+	// service is the port of the service that it belongs to; 0 for none.
+	service  uint16
 	protocol model.Protocol
 	mode     model.MTLSMode
 	cluster  string
@@ -91,7 +93,7 @@ func (in Intake) ports() []inboundPort {
 		}
 	default:
 		for i, p := range w.Inbound {
-			port := inboundPort{port: p.Port, protocol: p.Protocol, pool: in.limits(i)}
+			port := inboundPort{port: p.Port, service: p.ServicePort, protocol: p.Protocol, pool: in.limits(i)}
 			if in.Scope != nil && in.Scope.Inbound != nil {
 				port.pool = in.Scope.Inbound
 			}

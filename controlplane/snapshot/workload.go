@@ -3,8 +3,10 @@
 package snapshot
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
@@ -19,7 +21,7 @@ type workloads struct {
 	mu sync.Mutex
 	// mesh that they are of; nil for none yet.
 	mesh *model.Mesh
-	of map[workloadKey]*workload
+	of   map[workloadKey]*workload
 	// chosen policies, one of each content.
 	chosen policy.Shelf
 	crews  crews
@@ -36,8 +38,8 @@ type workload struct {
 	chosen  *policy.Chosen
 	// scope that holds for it; nil for none.
 	scope *model.Scope
-	// limits are the policies on the services of its ports; nil for none at all.
-	limits []*model.DestinationPolicy
+	// limits that policies set for the services of its ports; nil for none at all.
+	limits []*model.ConnectionPool
 	// face is what its crew has in common; nil for one that is in none.
 	face *model.Workload
 	own  *lazy[inbound]
@@ -79,6 +81,9 @@ func (w *workloads) next(mesh *model.Mesh, scopes *scope.Index) *workloads {
 		moved = append(moved, k)
 	}
 	// Those that were in a crew before come first, so that who joins shares with them.
+	slices.SortFunc(moved, func(a, b workloadKey) int {
+		return cmp.Or(strings.Compare(a.namespace, b.namespace), strings.Compare(a.name, b.name))
+	})
 	for _, k := range moved {
 		out.crews.join(out.of[k], w.of[k].own.peek())
 	}
@@ -97,26 +102,28 @@ func scopeOf(scopes *scope.Index, w *model.Workload) *model.Scope {
 	return scopes.ScopeOf(c)
 }
 
-// limitsOf a workload: the policies on the services of its ports, as callers of
-// its own namespace have them. Those that select callers say nothing here, as
-// in Istio.
-func limitsOf(mesh *model.Mesh, scopes *scope.Index, w *model.Workload) []*model.DestinationPolicy {
+// limitsOf a workload: those of the policies on the services of its ports, as
+// callers of its own namespace have them. Policies that select callers say
+// nothing here, as in Istio.
+func limitsOf(mesh *model.Mesh, scopes *scope.Index, w *model.Workload) []*model.ConnectionPool {
 	if len(mesh.Policies) == 0 || w == sidecar.Stranger {
 		return nil
 	}
-	var out []*model.DestinationPolicy
+	var out []*model.ConnectionPool
 	caller := scope.Caller{Namespace: w.Namespace}
 	for i, p := range w.Inbound {
 		st, ok := scopes.Service(caller, p.Service)
 		if !ok {
 			continue
 		}
-		if policy := scopes.Policy(caller, st.Service); policy != nil {
-			if out == nil {
-				out = make([]*model.DestinationPolicy, len(w.Inbound))
-			}
-			out[i] = policy
+		policy := scopes.Policy(caller, st.Service)
+		if policy == nil || policy.Policy.On(p.ServicePort).Connections == nil {
+			continue
 		}
+		if out == nil {
+			out = make([]*model.ConnectionPool, len(w.Inbound))
+		}
+		out[i] = policy.Policy.On(p.ServicePort).Connections
 	}
 	return out
 }
@@ -155,7 +162,7 @@ func (w *workloads) inbound(mesh *model.Mesh, scopes *scope.Index, p *model.Prox
 	}
 	w.mu.Unlock()
 	return e.own.get(func(earlier inbound) inbound {
-		return take(sidecar.Intake{Settings: mesh.Settings, Workload: e.seen(), Scope: e.scope, Policies: e.limits}, e.chosen, earlier)
+		return take(sidecar.Intake{Settings: mesh.Settings, Workload: e.seen(), Scope: e.scope, Limits: e.limits}, e.chosen, earlier)
 	})
 }
 

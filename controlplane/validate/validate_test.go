@@ -36,6 +36,11 @@ func TestObject(t *testing.T) {
 		"Distribute":      {"networking.istio.io", "DestinationRule", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"host":"a","trafficPolicy":{"loadBalancer":{"localityLbSetting":{"distribute":[{"from":"a/*","to":{"b/*":100}}],"failover":[{"from":"a","to":"b"}]}}}}}`, "distribute and failover exclude each other", ""},
 		"NotHonoured":     {"networking.istio.io", "ProxyConfig", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"concurrency":2}}`, "", "spec.concurrency"},
 		"NoEffectYet":     {"telemetry.istio.io", "Telemetry", `{"metadata":{"name":"x","namespace":"shop"},"spec":{}}`, "", "doesn't act on objects of kind Telemetry"},
+		"WasmPlugin":      {"extensions.istio.io", "WasmPlugin", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"url":"oci://registry.example/a:v1"}}`, "", ""},
+		"WasmScheme":      {"extensions.istio.io", "WasmPlugin", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"url":"ftp://registry.example/a"}}`, "spec.url: modules can't be fetched by", ""},
+		"WasmChecksum":    {"extensions.istio.io", "WasmPlugin", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"url":"a","sha256":"abc"}}`, "spec.sha256", ""},
+		"WasmKey":         {"extensions.istio.io", "WasmPlugin", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"url":"a","verificationKey":"k"}}`, "", "spec.verificationKey"},
+		"WasmField":       {"extensions.istio.io", "WasmPlugin", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"url":"a","sha":"abc"}}`, `unknown field "spec.sha"`, ""},
 		"BadDuration":     {"networking.istio.io", "VirtualService", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"hosts":["a"],"http":[{"timeout":"soon"}]}}`, "can't be read", ""},
 		"Null":            {"networking.istio.io", "VirtualService", `null`, "can't be read", ""},
 	}

@@ -24,6 +24,7 @@ import (
 var typeURL = map[string]string{
 	"CDS": envoy.ClusterType, "EDS": envoy.EndpointType, "SDS": envoy.SecretType,
 	"LDS": envoy.ListenerType, "RDS": envoy.RouteType, "NDS": envoy.NameTableType,
+	"ECDS": envoy.ExtensionType,
 }
 
 var shortName = func() map[string]string {
@@ -48,6 +49,8 @@ func message(short, name, word string) proto.Message {
 		}}
 	case "LDS":
 		return &listenerv3.Listener{Name: name, StatPrefix: word}
+	case "ECDS":
+		return &corev3.TypedExtensionConfig{Name: name, TypedConfig: &anypb.Any{TypeUrl: word}}
 	case "RDS":
 		return &routev3.RouteConfiguration{Name: name, VirtualHosts: []*routev3.VirtualHost{{Name: word}}}
 	default:
@@ -78,6 +81,8 @@ func word(a *anypb.Any) (name, w string, err error) {
 			return r.GetName(), "empty", nil
 		}
 		return r.GetName(), r.GetVirtualHosts()[0].GetName(), nil
+	case *corev3.TypedExtensionConfig:
+		return r.GetName(), r.GetTypedConfig().GetTypeUrl(), nil
 	case *tlsv3.Secret:
 		return r.GetName(), r.GetGenericSecret().GetSecret().GetInlineString(), nil
 	}

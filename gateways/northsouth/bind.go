@@ -43,6 +43,14 @@ func (a attached) problem(field, reason, format string, args ...any) model.Probl
 	if a.gateway.API {
 		list = "spec.listeners"
 	}
+	if a.gateway.Kind == "Ingress" {
+		// Its listeners are one for plain requests, and one for each certificate.
+		where := "spec"
+		if i := a.index - 1; i >= 0 {
+			where = fmt.Sprintf("spec.tls[%s]", strings.TrimPrefix(a.gateway.Listeners[a.index].Name, "https-443-ingress-"))
+		}
+		return a.gateway.Problem(where, reason, fmt.Sprintf(format, args...))
+	}
 	return a.gateway.Problem(fmt.Sprintf("%s[%d]%s", list, a.index, field), reason, fmt.Sprintf(format, args...))
 }
 

@@ -30,6 +30,15 @@ type Datagrams struct {
 // datagrams adds the listener of a UDP port. The oldest rule that leads
 // somewhere takes all that comes: nothing in a datagram tells rules apart.
 func (t *translation) datagrams(b *bind) {
+	if p := t.Policies.Enforced(); p != nil {
+		// No filter judges datagrams, so there is no way to let in the right ones.
+		for _, a := range b.of {
+			t.report(a.problem(".protocol", "PolicyNotEnforced",
+				"policies don't hold for datagrams, so while %s %s/%s holds for this gateway nobody listens on UDP port %d; give UDP a gateway of its own, which no policy selects",
+				p.Kind, p.Namespace, p.Name, b.port))
+		}
+		return
+	}
 	for _, a := range b.of {
 		for _, r := range t.Scope.Routings(t.caller, a.ref()) {
 			for i := range r.UDP {

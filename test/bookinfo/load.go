@@ -21,6 +21,9 @@ import (
 type counts struct {
 	Statuses map[string]int `json:"statuses"`
 	PodNames map[string]int `json:"podnames"`
+	// First and Last are when each pod answered, from the start.
+	First map[string]string `json:"first"`
+	Last  map[string]string `json:"last"`
 }
 
 // runLoad sends many requests and counts the answers by version of reviews, so
@@ -44,7 +47,8 @@ func runLoad(ctx context.Context, p process) int {
 func load(ctx context.Context, url string, count, parallel int) counts {
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: parallel}}
 	defer client.CloseIdleConnections()
-	all := counts{Statuses: map[string]int{}, PodNames: map[string]int{}}
+	all := counts{Statuses: map[string]int{}, PodNames: map[string]int{}, First: map[string]string{}, Last: map[string]string{}}
+	start := time.Now()
 	var mu sync.Mutex
 	var workers sync.WaitGroup
 	work := make(chan struct{})
@@ -52,9 +56,15 @@ func load(ctx context.Context, url string, count, parallel int) counts {
 		workers.Go(func() {
 			for range work {
 				status, pod := once(ctx, client, url)
+				pod = cmp.Or(pod, "none")
+				at := time.Since(start).Round(time.Millisecond).String()
 				mu.Lock()
+				if all.PodNames[pod] == 0 {
+					all.First[pod] = at
+				}
 				all.Statuses[strconv.Itoa(status)]++
-				all.PodNames[cmp.Or(pod, "none")]++
+				all.PodNames[pod]++
+				all.Last[pod] = at
 				mu.Unlock()
 			}
 		})

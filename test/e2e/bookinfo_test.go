@@ -261,6 +261,9 @@ func (v visitor) alwaysSees(t *testing.T, version string) {
 type counts struct {
 	Statuses map[string]int `json:"statuses"`
 	PodNames map[string]int `json:"podnames"`
+	// First and Last are when each pod answered, from the start.
+	First map[string]string `json:"first"`
+	Last  map[string]string `json:"last"`
 }
 
 // versions of reviews, with how many answers each gave.
@@ -323,6 +326,9 @@ func (b *bookinfo) shares(t *testing.T, want map[string]int) {
 	t.Logf("in effect after %s; %d requests: %v", effect, count, got)
 	for _, version := range slices.Sorted(maps.Keys(got)) {
 		share := 100 * float64(got[version]) / float64(count)
+		if want[version] == 0 {
+			t.Errorf("%s is not to answer at all, and does so %d times: first %v, last %v", version, got[version], c.First, c.Last)
+		}
 		if math.Abs(share-float64(want[version])) > tolerance {
 			t.Errorf("%s answers %.1f %%, want %d %%", version, share, want[version])
 		}

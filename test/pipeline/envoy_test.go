@@ -157,10 +157,11 @@ func TestCalls(t *testing.T) {
 			t.Errorf("%d %s", status, body)
 		}
 	})
-	for name, port := range map[string]string{"HTTP2OnHTTP": "80", "HTTP2OnGRPC": "90", "SniffedHTTP2": "60"} {
+	// A port that says http gets HTTP/1.1 from both sidecars, as in Istio.
+	for name, to := range map[string]struct{ port, protocol string }{"HTTP2OnHTTP": {"80", "HTTP/1.1"}, "HTTP2OnGRPC": {"90", "HTTP/2.0"}, "SniffedHTTP2": {"60", "HTTP/2.0"}} {
 		t.Run(name, func(t *testing.T) {
-			status, body := get(t, clientHTTP2(caller), "10.96.0.7:"+port, "reviews")
-			if status != 200 || !strings.Contains(body, "protocol=HTTP/2.0") || !strings.Contains(body, "URI=spiffe://west.example/ns/shop/sa/client") {
+			status, body := get(t, clientHTTP2(caller), "10.96.0.7:"+to.port, "reviews")
+			if status != 200 || !strings.Contains(body, "protocol="+to.protocol) || !strings.Contains(body, "URI=spiffe://west.example/ns/shop/sa/client") {
 				t.Errorf("%d %s", status, body)
 			}
 		})

@@ -353,6 +353,7 @@ spec: {selector: {matchLabels: {app: reviews}}, rules: [{when: [{key: "request.h
 		spare := func() {
 			t.Helper()
 			e.aside = e.shown.Refused(reviews.Rejections(), func(string, string) (bool, bool) { return true, true })
+			reviews.Forgive()
 			if err := e.show(); err != nil {
 				t.Fatal(err)
 			}
@@ -364,7 +365,7 @@ spec: {selector: {matchLabels: {app: reviews}}, rules: [{when: [{key: "request.h
 		e.expect(503, "")
 		// What it can't run holds up nothing else.
 		e.push(denies + plugin(onReviews+"url: 'WEB/broken.wasm'"))
-		e.expect(503, "")
+		e.expect(403, "")
 		if err := e.try(denies + plugin(onReviews+"url: 'WEB/broken.wasm', failStrategy: FAIL_OPEN")); err == nil {
 			t.Error("Envoy takes a broken module")
 		}

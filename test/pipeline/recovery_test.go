@@ -32,7 +32,7 @@ func TestRecovery(t *testing.T) {
 		}
 		return out.String()
 	}
-	const outliers = "outlierDetection: {consecutive5xxErrors: 1, interval: 0.1s, baseEjectionTime: 1s, maxEjectionPercent: 100}"
+	const outliers = "outlierDetection: {consecutive5xxErrors: 1, interval: 0.1s, baseEjectionTime: 3s, maxEjectionPercent: 100}"
 	objects := rule("places", "{"+outliers+"}") +
 		rule("labels", "{"+outliers+", loadBalancer: {localityLbSetting: {failoverPriority: [stage, version]}}}") +
 		rule("elsewhere", "{"+outliers+", loadBalancer: {localityLbSetting: {failover: [{from: eu, to: us}]}}}")
@@ -81,7 +81,7 @@ metadata: {name: reviews, namespace: shop}
 spec:
   host: reviews
   trafficPolicy:
-    outlierDetection: {consecutive5xxErrors: 1, consecutiveGatewayErrors: 1, interval: 0.1s, baseEjectionTime: 1s, maxEjectionPercent: 100}
+    outlierDetection: {consecutive5xxErrors: 1, consecutiveGatewayErrors: 1, interval: 0.1s, baseEjectionTime: 3s, maxEjectionPercent: 100}
 `
 	var s *snapshot.Snapshot
 	push := func(t *testing.T, endpoint string) {

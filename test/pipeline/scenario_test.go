@@ -43,6 +43,7 @@ var update = flag.Bool("update", false, "rewrite the answers of each scenario in
 //	show from=shop/client cds NAME
 //	limit from=shop/client CLUSTER
 //	order from=shop/client CLUSTER
+//	pool from=shop/client CLUSTER
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -194,6 +195,8 @@ func ask(m *model.Mesh, s *snapshot.Snapshot, question string) (string, error) {
 		return limit(s, pairs["from"], words[len(words)-1])
 	case "order":
 		return order(s, pairs["from"], words[len(words)-1])
+	case "pool":
+		return pool(s, pairs["from"], words[len(words)-1])
 	case "show":
 		return show(s, pairs["from"], words[len(words)-2], words[len(words)-1])
 	}

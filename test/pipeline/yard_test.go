@@ -22,7 +22,7 @@ import (
 )
 
 // eventually is how long a test waits for what must come.
-const eventually = 8 * time.Second
+const eventually = 30 * time.Second
 
 // yard is a sidecar that is real, and pods without one whose answers a test
 // decides. They are 10.244.1.1:8080 and so on, in the order in which they were named.

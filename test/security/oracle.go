@@ -85,6 +85,9 @@ func (w *World) Verdict(s *Scenario, c Call) int {
 	// CUSTOM, then DENY, then ALLOW.
 	allows, allowed := false, false
 	for _, p := range w.applicable(s) {
+		if !readable(p) {
+			return deny
+		}
 		if p.Annotations["istio.io/dry-run"] == "true" {
 			continue
 		}
@@ -135,13 +138,13 @@ func (w *World) applies(namespace string, selector map[string]string, refs []*ty
 		switch {
 		case ref == nil:
 			continue
-		case ref.GetKind() == "Gateway" && ref.GetName() == w.Gateway && namespace == w.Namespace,
+		case (ref.GetKind() == "Gateway" || !known(ref)) && ref.GetName() == w.Gateway && namespace == w.Namespace,
 			ref.GetKind() == "GatewayClass" && ref.GetName() == w.Class && namespace == "istio-system":
 			return true
 		}
 		named = true
 	}
-	if named {
+	if named && len(selector) == 0 {
 		return false
 	}
 	for k, v := range selector {
@@ -150,6 +153,17 @@ func (w *World) applies(namespace string, selector map[string]string, refs []*ty
 		}
 	}
 	return namespace == w.Namespace || namespace == "istio-system"
+}
+
+// readable is false for a policy of which Istio's validation says that it can't
+// say what it is for. Where it may have been for this, all is denied.
+func readable(p *securityv1.AuthorizationPolicy) bool {
+	refs := p.Spec.GetTargetRefs()
+	return (len(refs) == 0 || p.Spec.GetSelector() == nil) && !slices.ContainsFunc(refs, func(r *typeapi.PolicyTargetReference) bool { return !known(r) })
+}
+
+func known(r *typeapi.PolicyTargetReference) bool {
+	return slices.Contains([]string{"gateway.networking.k8s.io/Gateway", "gateway.networking.k8s.io/GatewayClass", "/Service", "networking.istio.io/ServiceEntry"}, r.GetGroup()+"/"+r.GetKind())
 }
 
 // evaluation of one call under one policy.

@@ -26,6 +26,7 @@ func errIsShare(err error) bool { return errors.As(err, new(shareError)) }
 //	200, 200|503         one of these statuses, each time; closed: no answer at all
 //	TEXT, !TEXT          the body has it each time, or never
 //	share:TEXT=20%       of the answers have it
+//	some:TEXT            one answer at least has it
 //	least:503=4          so many answers at least have this status; most: at most
 //	took:<2s, took:>2s   each answer came in that time, or later
 //	shown:NAME           of the server's certificate
@@ -45,6 +46,11 @@ func judgeOne(answers []answer, want string) error {
 	switch kind {
 	case "share":
 		return share(answers, arg)
+	case "some":
+		if !slices.ContainsFunc(answers, func(a answer) bool { return strings.Contains(a.body, arg) }) {
+			return fmt.Errorf("none of %d answers has it", len(answers))
+		}
+		return nil
 	case "least", "most":
 		return number(answers, kind, arg)
 	}

@@ -24,7 +24,8 @@ func (b *builder) routings(o *networking.Ingress, origin model.Origin, at []mode
 			host = "*"
 		}
 		if r.HTTP == nil {
-			rules[host] = append(rules[host], b.fallback(o)...)
+			// The default backend has all of it.
+			rules[host] = append([]model.HTTPRule{}, rules[host]...)
 			continue
 		}
 		for j := range r.HTTP.Paths {

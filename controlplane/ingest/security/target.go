@@ -56,7 +56,7 @@ func (r *reader) checkRef(field string, ref *typeapi.PolicyTargetReference) {
 			r.refuse(field, "a policy for a GatewayClass must be in the root namespace; move it to %q", r.settings.RootNamespace)
 		}
 	case "/Service", "core/Service", "networking.istio.io/ServiceEntry":
-		r.tell(field, notSupported, "policies for a %s hold at waypoints, which there are none of; "+
+		r.tell(field, notSupported, "policies for a %s hold at waypoints, which there are none of, so this one is not in force; "+
 			"select the workloads with spec.selector instead", ref.GetKind())
 	default:
 		r.refuse(field, "%s/%s is no kind that policies apply to; use Gateway or GatewayClass of gateway.networking.k8s.io", ref.GetGroup(), ref.GetKind())

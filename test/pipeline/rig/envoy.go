@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,6 +44,8 @@ type Proxy struct {
 	server *xds.Server
 	admin  *http.Client
 	log    string
+	// forgiven is what was refused before.
+	forgiven time.Time
 }
 
 // Options of an Envoy.
@@ -57,6 +60,8 @@ type Options struct {
 	Leaf *Leaf
 	// Redirect the pod's traffic to it.
 	Redirect bool
+	// DNS server that it asks; the machine's when it is none.
+	DNS netip.AddrPort
 }
 
 // Envoy starts one in the pod. It serves when its snapshot has been pushed.
@@ -184,7 +189,7 @@ func (p *Pod) bootstrap(o Options) []byte {
 	for k, v := range o.Labels {
 		labels[k] = v
 	}
-	out, err := json.Marshal(object{
+	config := object{
 		"node": object{
 			"id":       fmt.Sprintf("%s~%s~%s.%s~%s.svc.cluster.local", o.Type, p.Address, p.Name, p.Namespace, p.Namespace),
 			"cluster":  p.Name + "." + p.Namespace,
@@ -205,7 +210,14 @@ func (p *Pod) bootstrap(o Options) []byte {
 		// As the agent's bootstrap has it.
 		"layered_runtime":  object{"layers": []object{{"name": "static", "static_layer": object{"re2.max_program_size.error_level": 32768}}}},
 		"static_resources": object{"clusters": []object{local("xds-grpc", "ads"), local("sds-grpc", "sds")}},
-	})
+	}
+	if o.DNS.IsValid() {
+		config["typed_dns_resolver_config"] = object{"name": "envoy.network.dns_resolver.cares", "typed_config": object{
+			"@type":     "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+			"resolvers": []object{{"socket_address": object{"address": o.DNS.Addr().String(), "port_value": o.DNS.Port()}}},
+		}}
+	}
+	out, err := json.Marshal(config)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -240,6 +252,9 @@ func (e *Proxy) Try(s xds.Snapshot) error {
 	return fmt.Errorf("Envoy is not up to date after %v: %s\n%s", patience, why, b[max(0, len(b)-3000):])
 }
 
+// Forgive what Envoy has refused so far: Push and Try tell of what it refuses after.
+func (e *Proxy) Forgive() { e.forgiven = time.Now() }
+
 // Rejections are what Envoy refuses now.
 func (e *Proxy) Rejections() []model.Rejection { return e.server.Rejections() }
 
@@ -250,7 +265,7 @@ func (e *Proxy) settled() (string, error) {
 		return "it has not connected", nil
 	}
 	for _, t := range proxies[len(proxies)-1].Types {
-		if t.Nack != nil {
+		if t.Nack != nil && t.Nack.Time.After(e.forgiven) {
 			return "", fmt.Errorf("Envoy refused %v: %s", t.Nack.Resources, t.Nack.Message)
 		}
 		if t.State == xds.Stale {

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	api "istio.io/api/security/v1beta1"
+	typeapi "istio.io/api/type/v1beta1"
+	security "istio.io/client-go/pkg/apis/security/v1"
+	istio "istio.io/client-go/pkg/clientset/versioned"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// bystander is a pod of the mesh that the policies don't concern.
+const bystander = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: bystander, labels: {istio-injection: enabled}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: bystander, namespace: bystander}
+spec:
+  selector: {matchLabels: {app: bystander}}
+  template:
+    metadata: {labels: {app: bystander}}
+    spec: {containers: [{name: bystander, image: "isthmesh/echo:dev", args: [wait]}]}
+`
+
+// guardedServer is one that west's client calls within west.
+const guardedServer = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: guarded, labels: {istio-injection: enabled}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: server, namespace: guarded}
+spec:
+  selector: {matchLabels: {app: server}}
+  template:
+    metadata: {labels: {app: server}}
+    spec:
+      containers:
+        - name: server
+          image: isthmesh/echo:dev
+          args: [serve, --http, ":8080"]
+          readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: server, namespace: guarded}
+spec:
+  selector: {app: server}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+`
+
+// guardedWorkload is what a policy is put on, and how west's client calls it.
+type guardedWorkload struct{ cluster, namespace, app, url string }
+
+// A policy reaches the proxy that it concerns within a second, and no other one,
+// when it comes and when it goes, for a caller in the same member and for one in
+// another. The time runs from before the API server is asked until the proxy has
+// taken it, which its administration interface is asked every few milliseconds.
+// New connections are under it from then on; those that were open end as listeners drain.
+func TestPolicyReachesWhomItConcerns(t *testing.T) {
+	for _, w := range []guardedWorkload{
+		{"west", "guarded", "server", "http://server.guarded/"},
+		{"east", "shop", "catalog", "http://catalog.shop/"},
+	} {
+		t.Run(w.cluster, func(t *testing.T) {
+			apply(t, w.cluster, bystander)
+			if w.namespace == "guarded" {
+				apply(t, w.cluster, guardedServer)
+				kubectl(t, w.cluster, "-n", "guarded", "rollout", "status", "deployment/server", "--timeout=2m")
+			}
+			kubectl(t, w.cluster, "-n", "bystander", "rollout", "status", "deployment/bystander", "--timeout=2m")
+			eventually(t, 20*time.Second, "the client reaches the server", answers(t, "west", w.url))
+			bystanders := []proxyPod{{w.cluster, "bystander", "bystander"}, {"west", "shop", "client"}}
+			before := make([]proxyState, len(bystanders))
+			for i, p := range bystanders {
+				before[i] = p.settled(t)
+			}
+			concerned := proxyPod{w.cluster, w.namespace, w.app}
+			updates := concerned.state(t).updates
+
+			p, admin := policiesOf(t, w.cluster), concerned.admin(t)
+			p.timed(t, "a DENY comes", admin, func() error { return p.create(w) })
+			eventually(t, time.Minute, "every call is refused", w.answered("403"))
+			p.timed(t, "a DENY goes", admin, func() error { return p.remove(w) })
+			eventually(t, time.Minute, "every call is let in", w.answered("200"))
+
+			if now := concerned.state(t).updates; now != updates+2 {
+				t.Errorf("the proxy that it concerns was told listeners %d times, want 2", now-updates)
+			}
+			for i, p := range bystanders {
+				now := p.state(t)
+				if now.updates != before[i].updates {
+					t.Errorf("%v was told listeners %d times", p, now.updates-before[i].updates)
+				}
+				if d := cmp.Diff(before[i].dump, now.dump); d != "" {
+					t.Errorf("the configuration of %v is another: %s", p, d)
+				}
+			}
+		})
+	}
+}
+
+// policies of a cluster, over a connection that is kept, so that what is timed
+// is the mesh.
+type policies struct {
+	t       *testing.T
+	clients istio.Interface
+}
+
+func policiesOf(t *testing.T, cluster string) policies {
+	t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig(cluster))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients, err := istio.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := clients.SecurityV1().AuthorizationPolicies("shop").List(t.Context(), metav1.ListOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return policies{t, clients}
+}
+
+func (p policies) create(w guardedWorkload) error {
+	deny := &security.AuthorizationPolicy{ObjectMeta: metav1.ObjectMeta{Name: "deny-client"}}
+	deny.Spec.Selector = &typeapi.WorkloadSelector{MatchLabels: map[string]string{"app": w.app}}
+	deny.Spec.Action = api.AuthorizationPolicy_DENY
+	deny.Spec.Rules = []*api.Rule{{From: []*api.Rule_From{{Source: &api.Source{Principals: []string{"west.shop.example/ns/shop/sa/client"}}}}}}
+	p.t.Cleanup(func() {
+		_, _ = try(p.t, w.cluster, "-n", w.namespace, "delete", "authorizationpolicy", "deny-client", "--ignore-not-found")
+	})
+	_, err := p.clients.SecurityV1().AuthorizationPolicies(w.namespace).Create(p.t.Context(), deny, metav1.CreateOptions{})
+	return err
+}
+
+func (p policies) remove(w guardedWorkload) error {
+	return p.clients.SecurityV1().AuthorizationPolicies(w.namespace).Delete(p.t.Context(), "deny-client", metav1.DeleteOptions{})
+}
+
+// timed changes policies, and fails when the proxy hasn't taken the change a second later.
+func (p policies) timed(t *testing.T, what string, admin func() int, change func() error) {
+	t.Helper()
+	before, tick := admin(), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	began := time.Now()
+	if err := change(); err != nil {
+		t.Fatal(err)
+	}
+	answered := time.Since(began)
+	for admin() == before && time.Since(began) < 30*time.Second {
+		<-tick.C
+	}
+	took := time.Since(began)
+	t.Logf("%s: the proxy has it after %s; the API server took %s of that", what, took.Round(time.Millisecond), answered.Round(time.Millisecond))
+	if took > time.Second {
+		t.Errorf("%s: the proxy has it after %s, want 1s", what, took)
+	}
+}
+
+// answered is nil when 20 calls in a row were all answered with a status.
+func (w guardedWorkload) answered(status string) func() error {
+	return func() error {
+		s, err := callFrom(context.Background(), time.Minute, "west", "shop", "deployment/client", w.url, "--count", "20")
+		if s.Statuses[status] != 20 {
+			return fmt.Errorf("%v: %w", s.Statuses, err)
+		}
+		return nil
+	}
+}
+
+// proxyPod is a pod with a sidecar.
+type proxyPod struct{ cluster, namespace, deployment string }
+
+// proxyState is what a sidecar was told.
+type proxyState struct {
+	// updates of listeners that it was sent.
+	updates int
+	// dump of its whole configuration, with the times of all changes. Envoy prints
+	// the entries of maps in any order, so the lines are sorted.
+	dump string
+}
+
+func (p proxyPod) ask(t *testing.T, path string) string {
+	t.Helper()
+	return kubectl(t, p.cluster, "-n", p.namespace, "exec", "deployment/"+p.deployment, "-c", "istio-proxy", "--",
+		"/usr/local/bin/isthmesh-agent", "request", "GET", path)
+}
+
+// admin asks how often the proxy took listeners, over a connection that is kept.
+func (p proxyPod) admin(t *testing.T) func() int {
+	t.Helper()
+	address := forward(t, p.cluster, p.namespace, "deployment/"+p.deployment, "15000")
+	client := &http.Client{Timeout: 10 * time.Second}
+	return func() int {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/stats?filter="+updateCounter, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return updatesIn(t, string(text))
+	}
+}
+
+const updateCounter = "listener_manager.lds.update_success"
+
+func updatesIn(t *testing.T, stats string) int {
+	t.Helper()
+	_, text, _ := strings.Cut(stats, updateCounter+": ")
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil {
+		t.Fatalf("no %s in %q", updateCounter, stats)
+	}
+	return n
+}
+
+func (p proxyPod) state(t *testing.T) proxyState {
+	t.Helper()
+	n := updatesIn(t, p.ask(t, "stats?filter="+updateCounter))
+	lines := strings.Split(strings.ReplaceAll(p.ask(t, "config_dump?include_eds=on"), ",\n", "\n"), "\n")
+	slices.Sort(lines)
+	return proxyState{updates: n, dump: strings.Join(lines, "\n")}
+}
+
+// settled waits until the proxy is told nothing more of what was before.
+func (p proxyPod) settled(t *testing.T) proxyState {
+	t.Helper()
+	last := p.state(t)
+	eventually(t, time.Minute, fmt.Sprintf("%v is left alone", p), func() error {
+		<-time.After(2 * time.Second)
+		now := p.state(t)
+		if now != last {
+			last = now
+			return errors.New("it is told of changes")
+		}
+		return nil
+	})
+	return last
+}
