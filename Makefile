@@ -138,3 +138,4 @@ explore: ## The property tests with new random draws, ten times as many: what th
 .PHONY: bench
 bench: ## The benchmarks that the documents quote.
 	$(call step,fan-out,go test -run '^$$' -bench Fanout -benchtime 1x ./controlplane/xds)
+	$(call step,policies,go test -run '^$$' -bench BenchmarkPolicies -benchtime 5x ./controlplane/xds)

@@ -64,6 +64,14 @@ func HTTPInspector() *listenerv3.ListenerFilter {
 	}
 }
 
+// SniffPatiently makes a listener wait for its inspectors however long nothing
+// comes. Where HTTP is expected, what goes on without their verdict would go past
+// all rules, and connections that clients open in advance are silent for long.
+func SniffPatiently(l *listenerv3.Listener) {
+	l.ListenerFiltersTimeout = durationpb.New(0)
+	l.ContinueOnListenerFiltersTimeout = false
+}
+
 // Sniff makes a listener wait for its inspectors, and go on without their
 // verdict when nothing comes.
 func Sniff(l *listenerv3.Listener) {

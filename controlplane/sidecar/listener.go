@@ -73,6 +73,9 @@ func PortListener(s *model.Settings, port uint16, ipv6 bool, shared SharedPort) 
 		l.FilterChains = append(l.FilterChains[:len(l.FilterChains):len(l.FilterChains)], httpChain(s, l.Name, envoy.PortRoute(port), nil, shared.Lookup))
 	}
 	inspect(l)
+	if shared.HTTP {
+		envoy.SniffPatiently(l)
+	}
 	l.DefaultFilterChain = shared.Rest
 	if shared.Rest == nil {
 		l.DefaultFilterChain = unknown(s)

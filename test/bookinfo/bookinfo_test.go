@@ -86,10 +86,16 @@ func TestPage(t *testing.T) {
 		"Version2": {store{reviews: reviews{color: "black"}}, []string{`<font color="black"`, "glyphicon-star", "text-black-500"}, []string{"red-500"}},
 		"Version3": {store{reviews: reviews{color: "red"}}, []string{`<font color="red"`, "text-red-500"}, []string{"black-500"}},
 		"Cluster":  {store{reviews: reviews{clusterName: "east"}}, []string{"on cluster east"}, nil},
-		"NoRatings": {store{reviews: reviews{color: "black"}, ratings: &ratings{version: faulty, chance: func() float64 { return 0 }}},
-			[]string{"Ratings service is currently unavailable"}, []string{"<font"}},
-		"NoReviews": {store{behind: gone},
-			[]string{"Book Details", "Error fetching product reviews", "Sorry, product reviews are currently unavailable for this book."}, []string{"Book Reviews"}},
+		"NoRatings": {
+			store{reviews: reviews{color: "black"}, ratings: &ratings{version: faulty, chance: func() float64 { return 0 }}},
+			[]string{"Ratings service is currently unavailable"},
+			[]string{"<font"},
+		},
+		"NoReviews": {
+			store{behind: gone},
+			[]string{"Book Details", "Error fetching product reviews", "Sorry, product reviews are currently unavailable for this book."},
+			[]string{"Book Reviews"},
+		},
 		"NoDetails": {store{details: details{outside: "http://127.0.0.1:1"}}, []string{"Error fetching product details", "Book Reviews"}, []string{"Book Details"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -104,7 +104,7 @@ func newShop(t *testing.T) *shop {
 	w.log = filepath.Join(dir, "access.log")
 	identity := "spiffe://east.example/ns/shop/sa/server"
 	leaf := root.Leaf(identity)
-	w.proxy = server.Envoy(rig.Options{Type: "sidecar", Identity: identity, Leaf: &leaf, Redirect: true, Labels: map[string]string{"app": "server"}})
+	w.proxy = server.Envoy(rig.Options{Type: "sidecar", Identity: identity, Leaf: &leaf, Redirect: true, Drain: 45 * time.Second, Labels: map[string]string{"app": "server"}})
 	serveHTTP(server.Listen("0.0.0.0:8080"))
 	serveEcho(server.Listen("0.0.0.0:7070"))
 	return w

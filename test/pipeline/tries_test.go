@@ -34,8 +34,8 @@ func TestTries(t *testing.T) {
 		service("usual", 5, "80/HTTP", "10.244.1.1:8080") +
 		service("calls", 6, "90/GRPC", "10.244.1.1:9090")
 	objects := rule("remote", ordered) + rule("local", ordered) +
-		routed("remote", "retries: {attempts: 4, retryOn: 5xx, retryRemoteLocalities: true}") +
-		routed("local", "retries: {attempts: 4, retryOn: 5xx}") +
+		routed("remote", "retries: {attempts: 4, retryOn: 5xx, retryRemoteLocalities: true, backoff: 5ms}") +
+		routed("local", "retries: {attempts: 4, retryOn: 5xx, backoff: 5ms}") +
 		routed("slow", "retries: {attempts: 2, perTryTimeout: 0.4s, retryOn: gateway-error}") +
 		routed("counted", `retries: {attempts: 2, retryOn: "503"}`)
 	calls := &unsteady{}

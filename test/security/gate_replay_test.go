@@ -101,9 +101,16 @@ func TestReplay24(t *testing.T) {
 	}
 	for place, calls := range map[string][]security.Call{
 		"ingress": {
-			{Port: "http-plaintext", Caller: "plain"}, {Port: "http-api", Caller: "plain"}, {Port: "http-simple", Caller: "plain"},
-			{Port: "http-permissive", Caller: "plain"}, {Port: "http-lenient", Caller: "plain"}, {Port: "http-lenient", Caller: "forger"}, {Port: "http-lenient", Caller: "partner"},
-			{Port: "http-mutual", Caller: "partner"}, {Port: "http-permissive", Caller: "cart"}, {Port: "http-strict", Caller: "cart"},
+			{Port: "http-plaintext", Caller: "plain"},
+			{Port: "http-api", Caller: "plain"},
+			{Port: "http-simple", Caller: "plain"},
+			{Port: "http-permissive", Caller: "plain"},
+			{Port: "http-lenient", Caller: "plain"},
+			{Port: "http-lenient", Caller: "forger"},
+			{Port: "http-lenient", Caller: "partner"},
+			{Port: "http-mutual", Caller: "partner"},
+			{Port: "http-permissive", Caller: "cart"},
+			{Port: "http-strict", Caller: "cart"},
 		},
 		"egress": {{Port: "http-plaintext", Caller: "plain"}, {Port: "http-permissive", Caller: "plain"}, {Port: "http-permissive", Caller: "cart"}, {Port: "http-strict", Caller: "cart"}},
 	} {

@@ -60,6 +60,9 @@ type Options struct {
 	Leaf *Leaf
 	// Redirect the pod's traffic to it.
 	Redirect bool
+	// Drain old listeners as the agent has it: for so long, ending connections from
+	// the start; 0 for a second in which they end one by one.
+	Drain time.Duration
 	// DNS server that it asks; the machine's when it is none.
 	DNS netip.AddrPort
 }
@@ -149,7 +152,8 @@ func (p *Pod) start(o Options, e *Proxy) {
 	}
 	p.t.Cleanup(func() { _ = log.Close() })
 	cmd := exec.CommandContext(p.t.Context(), envoybin.Path(p.t), "-c", config, "--disable-hot-restart", "--concurrency", "2",
-		"--log-level", "warning", "--drain-time-s", "1", "--file-flush-interval-msec", "20")
+		"--log-level", "warning", "--file-flush-interval-msec", "20")
+	cmd.Args = append(cmd.Args, draining(o.Drain)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		// As the agent runs it, so that its own traffic isn't redirected.
@@ -168,6 +172,13 @@ func (p *Pod) start(o Options, e *Proxy) {
 			p.t.Logf("Envoy of pod %s:\n%s", p.Name, b[max(0, len(b)-6000):])
 		}
 	})
+}
+
+func draining(d time.Duration) []string {
+	if d == 0 {
+		return []string{"--drain-time-s", "1"}
+	}
+	return []string{"--drain-time-s", strconv.Itoa(int(d.Seconds())), "--drain-strategy", "immediate"}
 }
 
 // bootstrap has what translated resources refer to, and nothing else.
