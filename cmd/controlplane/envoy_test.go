@@ -217,7 +217,7 @@ func (p *proxy) said() string {
 }
 
 func (p *proxy) get(path string) string {
-	r, err := p.admin.Get("http://envoy" + path) //nolint:noctx // on a socket
+	r, err := p.admin.Get("http://envoy" + path)
 	if err != nil {
 		return err.Error()
 	}

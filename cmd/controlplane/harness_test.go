@@ -163,7 +163,7 @@ func startControlPlane() (*controlPlane, error) {
 	running = cp
 	go func() {
 		defer close(cp.ended)
-		defer os.Remove(file.Name())
+		defer func() { _ = os.Remove(file.Name()) }()
 		cp.err = run(logr.NewContext(runs, logger), o)
 	}()
 	return cp, nil
@@ -206,7 +206,7 @@ func (cp *controlPlane) get(url string) string {
 		return fmt.Sprintf("the control plane has ended: %v", cp.err)
 	default:
 	}
-	r, err := http.Get(url) //nolint:noctx // on loopback
+	r, err := http.Get(url)
 	if err != nil {
 		return err.Error()
 	}

@@ -88,7 +88,7 @@ func (cp *controlPlane) clear(namespace string) {
 
 func (cp *controlPlane) problems(t *testing.T) []model.Problem {
 	t.Helper()
-	r, err := http.Get("http://" + cp.monitoring + "/debug/problemsz") //nolint:noctx // on loopback
+	r, err := http.Get("http://" + cp.monitoring + "/debug/problemsz")
 	if err != nil {
 		t.Fatal(err)
 	}

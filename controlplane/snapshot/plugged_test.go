@@ -40,7 +40,7 @@ func TestPluginsReachWhomTheyConcern(t *testing.T) {
 	a, b := before.Workload("shop", "a"), before.Workload("shop", "b")
 	config := configOf(second, a, pluginsName)
 	if config == nil || configOf(second, b, pluginsName) != nil {
-		t.Error("the configuration is not where it is wanted, or where it is not")
+		t.Fatal("the configuration is not where it is wanted, or where it is not")
 	}
 	same := snapshot.Build(&after, second)
 	if configOf(same, a, pluginsName) != config {

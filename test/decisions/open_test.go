@@ -71,6 +71,7 @@ func (w *shop) kept(t *testing.T, alpn string, dials *int) func() (int, error) {
 	var transport http.RoundTripper = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return dial() }}
 	if alpn == envoy.ALPNHTTP2 {
 		scheme = "https"
+		//nolint:staticcheck // http.Transport knows no name of HTTP/2 but h2
 		transport = &http2.Transport{DialTLSContext: func(context.Context, string, string, *tls.Config) (net.Conn, error) { return dial() }}
 	}
 	return func() (int, error) {

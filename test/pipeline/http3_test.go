@@ -101,7 +101,9 @@ func overQUIC(ctx context.Context, e *quic.Endpoint, config *tls.Config, address
 	if _, err = s.Write(append([]byte{headersFrame, byte(len(fields))}, fields...)); err != nil {
 		return 0, "", err
 	}
-	s.CloseWrite()
+	if err := s.CloseWrite(); err != nil {
+		return 0, "", err
+	}
 	return readAnswer(bufio.NewReader(s))
 }
 

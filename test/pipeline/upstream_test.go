@@ -19,7 +19,7 @@ import (
 
 // upstreamSources is the folder of Istio's own sources in the module cache.
 var upstreamSources = sync.OnceValues(func() (string, error) {
-	download := exec.Command("go", "mod", "download", "-json", "istio.io/istio") //nolint:noctx // once for all tests
+	download := exec.Command("go", "mod", "download", "-json", "istio.io/istio")
 	download.Dir = filepath.Join("..", "conformance", "echoadvanced")
 	out, err := download.Output()
 	var module struct{ Dir string }

@@ -229,7 +229,7 @@ func (p *plan) http() answer {
 	if method == "" {
 		method = http.MethodGet
 	}
-	r, err := http.NewRequest(method, p.to, nil) //nolint:noctx // the client has a timeout
+	r, err := http.NewRequest(method, p.to, nil)
 	if err != nil {
 		return answer{err: err}
 	}

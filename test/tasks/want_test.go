@@ -56,7 +56,7 @@ func judgeOne(answers []answer, want string) error {
 	}
 	for _, a := range answers {
 		if !a.is(kind, arg, want) {
-			return fmt.Errorf("%d %v after %v, location %q, certificate of %q, header %v\n%s", a.status, a.err, a.took, a.location, a.shown, a.header, a.body)
+			return fmt.Errorf("%d %s after %v, location %q, certificate of %q, header %v\n%s", a.status, failure(a.err), a.took, a.location, a.shown, a.header, a.body)
 		}
 	}
 	return nil
@@ -122,4 +122,12 @@ func number(answers []answer, kind, arg string) error {
 		return fmt.Errorf("%d of %d answers", n, len(answers))
 	}
 	return nil
+}
+
+// failure of a call, in words.
+func failure(err error) string {
+	if err == nil {
+		return "without error"
+	}
+	return err.Error()
 }
