@@ -34,9 +34,7 @@ func ListenerTLS(mesh model.TLSLimits, l *model.ListenerTLS, alpn []string, cert
 		return nil, err
 	}
 	context.RequireClientCertificate = wrapperspb.Bool(l.Mode == model.MutualListenerTLS && !l.AllowInvalidClients)
-	// A session that is taken up again was verified by what held then.
-	context.SessionTicketKeysType = &tlsv3.DownstreamTlsContext_DisableStatelessSessionResumption{DisableStatelessSessionResumption: true}
-	context.DisableStatefulSessionResumption = true
+	verifyAnew(context)
 	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{
 		CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
 			DefaultValidationContext:         validation,
@@ -44,6 +42,14 @@ func ListenerTLS(mesh model.TLSLimits, l *model.ListenerTLS, alpn []string, cert
 		},
 	}
 	return context, nil
+}
+
+// verifyAnew lets no session be taken up again. One that is was verified by what
+// held when it began, and Envoy counts its client as not verified: policies would
+// not know who calls (RouteMatch.TlsContextMatchOptions.validated).
+func verifyAnew(c *tlsv3.DownstreamTlsContext) {
+	c.SessionTicketKeysType = &tlsv3.DownstreamTlsContext_DisableStatelessSessionResumption{DisableStatelessSessionResumption: true}
+	c.DisableStatefulSessionResumption = true
 }
 
 // SubjectName matches a subject alternative name as it is.

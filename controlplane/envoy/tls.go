@@ -77,15 +77,15 @@ func ServerTLS(limits model.TLSLimits) *corev3.TransportSocket {
 	names := []*tlsv3.SubjectAltNameMatcher{
 		uri(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: anyIdentity}}),
 	}
-	return &corev3.TransportSocket{Name: TLSSocket, ConfigType: &corev3.TransportSocket_TypedConfig{
-		TypedConfig: Any(&tlsv3.DownstreamTlsContext{
-			// What clients of the mesh offer is not here, so nothing is negotiated
-			// with them and the HTTP version is told by the first bytes. Who offers a
-			// real protocol, as gRPC libraries do, gets it.
-			CommonTlsContext:         common(limits, names, []string{"h2", "http/1.1"}),
-			RequireClientCertificate: wrapperspb.Bool(true),
-		}),
-	}}
+	context := &tlsv3.DownstreamTlsContext{
+		// What clients of the mesh offer is not here, so nothing is negotiated
+		// with them and the HTTP version is told by the first bytes. Who offers a
+		// real protocol, as gRPC libraries do, gets it.
+		CommonTlsContext:         common(limits, names, []string{"h2", "http/1.1"}),
+		RequireClientCertificate: wrapperspb.Bool(true),
+	}
+	verifyAnew(context)
+	return &corev3.TransportSocket{Name: TLSSocket, ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: Any(context)}}
 }
 
 func uri(m *matcherv3.StringMatcher) *tlsv3.SubjectAltNameMatcher {

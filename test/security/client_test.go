@@ -68,7 +68,9 @@ func (w *world) connect(call security.Call) (net.Conn, error) {
 	if call.TCP() {
 		alpn = envoy.ALPNTCP
 	}
-	secured := tls.Client(conn, w.leaves[call.Caller].TLS(w.t, w.oracle.ServerName(call), alpn))
+	config := w.leaves[call.Caller].TLS(w.t, w.oracle.ServerName(call), alpn)
+	config.ClientSessionCache = w.sessions[call.Caller]
+	secured := tls.Client(conn, config)
 	if err := secured.Handshake(); err != nil {
 		_ = conn.Close()
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/json"
 	"io"
 	"log"
@@ -127,6 +128,8 @@ type world struct {
 	pods     map[string]*rig.Pod
 	root     *rig.Root
 	leaves   map[string]rig.Leaf
+	// sessions of callers, who take them up again wherever they are let.
+	sessions map[string]tls.ClientSessionCache
 	tokens   map[string]string
 	issuer   issuerKey
 	oracle   *security.World
@@ -158,6 +161,7 @@ func newWorld(t testing.TB) *world {
 	for name, c := range callers {
 		if c.Identity != "" {
 			w.leaves[name] = w.root.Leaf("spiffe://" + c.Identity)
+			w.sessions[name] = tls.NewLRUClientSessionCache(0)
 		}
 	}
 	return w
@@ -166,7 +170,7 @@ func newWorld(t testing.TB) *world {
 // newPaper has a workload without a proxy.
 func newPaper(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, root: rig.NewRoot(t), issuer: newIssuer(t), leaves: map[string]rig.Leaf{}, tokens: map[string]string{}, pods: map[string]*rig.Pod{}}
+	w := &world{t: t, root: rig.NewRoot(t), issuer: newIssuer(t), leaves: map[string]rig.Leaf{}, sessions: map[string]tls.ClientSessionCache{}, tokens: map[string]string{}, pods: map[string]*rig.Pod{}}
 	w.settings = &model.Settings{
 		MeshID: "mesh", Cluster: "east", Network: "n1", TrustDomain: "east.example", TrustDomainAliases: []string{"old.example"},
 		RootNamespace: "istio-system", DomainSuffix: "cluster.local", AutoMTLS: true, ConnectTimeoutMillis: 10000,
