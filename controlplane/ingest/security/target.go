@@ -4,6 +4,8 @@ package security
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	typeapi "istio.io/api/type/v1beta1"
@@ -21,7 +23,8 @@ func (r *reader) target(selector *typeapi.WorkloadSelector, one *typeapi.PolicyT
 	}
 	labels := selector.GetMatchLabels()
 	t := model.Target{Selector: model.LabelsOf(labels)}
-	for k, v := range labels {
+	for _, k := range slices.Sorted(maps.Keys(labels)) { // the same one is named each time
+		v := labels[k]
 		if strings.ContainsAny(k+v, "*,=") || k == "" {
 			r.refuse("spec.selector.matchLabels", "label %q can't be on a pod, so the policy selects none; a selector has whole labels and no wildcards", k+"="+v)
 			t.Selector = noPod
