@@ -135,6 +135,16 @@ security-previous: prepare $(BIN)/envoy-$(PREVIOUS_ENVOY) ## The same with the E
 explore: ## The property tests with new random draws, ten times as many: what they find becomes a test.
 	$(call step,property tests,go test -count=1 -timeout 60m $$(grep -rl test/fixedseed --include=*_test.go . | xargs -n1 dirname | sort -u) -rapid.seed=0 -rapid.checks=1000)
 
+# How long each fuzz target runs; go test takes one at a time.
+FUZZTIME ?= 60s
+
+.PHONY: fuzz
+fuzz: generate ## Every fuzz target for FUZZTIME (60s) each: what one finds stays in its testdata and is a test from then on.
+	@grep -ro --include='*_test.go' --exclude-dir=.lab '^func Fuzz[[:alnum:]]*' . | sort | while IFS=: read -r file name; do \
+		printf '==> %s %s\n' "$$(dirname "$$file")" "$${name#func }"; \
+		go test -run '^$$' -fuzz "^$${name#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
+	done
+
 .PHONY: bench
 bench: ## The benchmarks that the documents quote.
 	$(call step,fan-out,go test -run '^$$' -bench Fanout -benchtime 1x ./controlplane/xds)

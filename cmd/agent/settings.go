@@ -76,7 +76,7 @@ func readSettings(role string, env variables, read func(string) ([]byte, error))
 
 	s.TrustDomain = env.or("TRUST_DOMAIN", s.TrustDomain)
 	s.LogLevel = env.or("PROXY_LOG_LEVEL", s.LogLevel)
-	if err := proxyConfig(&s, []byte(env["PROXY_CONFIG"])); err != nil {
+	if err := proxyConfig(&s, []byte(env["PROXY_CONFIG"]), env); err != nil {
 		return s, fmt.Errorf("environment variable PROXY_CONFIG: %w", err)
 	}
 	s.Discovery = env.or("DISCOVERY_ADDRESS", s.Discovery)

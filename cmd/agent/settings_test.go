@@ -41,6 +41,7 @@ func TestReadSettings(t *testing.T) {
 			Type: "sidecar", Name: "reviews-1", Namespace: "shop", ServiceAccount: "reviews", Version: "1.0", DomainSuffix: "cluster.local",
 			Addresses: []netip.Addr{netip.MustParseAddr("10.1.0.7")}, ClusterID: "Kubernetes", Service: "istio-proxy.shop", Metadata: map[string]string{},
 		}
+		s.Environment = []string{"INSTANCE_IP=10.1.0.7", "POD_NAME=reviews-1", "POD_NAMESPACE=shop", "SERVICE_ACCOUNT=reviews"}
 		change(&s)
 		return s
 	}
@@ -73,6 +74,7 @@ func TestReadSettings(t *testing.T) {
 				n.ProxyConfig = []byte(`{"discoveryAddress":"d:15012","terminationDrainDuration":"20s","drainDuration":"30s","proxyStatsMatcher":{"inclusionPrefixes":["cluster"]},"fieldOfTomorrow":1}`)
 				s.TrustDomain, s.CA, s.Discovery, s.Concurrency = "west.shop.example", "ca:15012", "d:15012", 3
 				s.MemoryLimit = 1 << 30
+				s.Environment = []string{"INSTANCE_IP=10.1.0.7", "NODE_NAME=n1", "POD_NAME=reviews-1", "POD_NAMESPACE=shop", "SERVICE_ACCOUNT=reviews"}
 				s.DrainAtMost, s.DrainTime = 20*time.Second, 30*time.Second
 				s.Stats.Prefixes = []string{"cluster"}
 				s.Application = &metrics.Source{Scheme: "http", Path: "/metrics", Port: "80"}
@@ -88,6 +90,27 @@ func TestReadSettings(t *testing.T) {
 				s.Node.ProxyConfig = []byte(`{"concurrency":0}`)
 				s.LogLevel, s.Discovery, s.CA, s.Concurrency = "info", "d2:15012", "d2:15012", 0
 				s.DrainAll, s.DrainAtLeast, s.DrainAtMost = true, 5*time.Second, 45*time.Second
+			}),
+		},
+		"ProxyConfig": {
+			env: map[string]string{
+				"ISTIO_META_MESH_ID": "installed", "ISTIO_CPU_LIMIT": "3", "FOO": "bar", "OTHER": "x", "NODE_NAME": "n1", "ISTIO_META_WORKLOAD_NAME": "reviews",
+				"PROXY_CONFIG": `{"concurrency":5,"meshId":"own","fileFlushInterval":"0.010s","fileFlushMinSizeKb":4,"runtimeValues":{"a":"1"},"statsdUdpAddress":"10.0.0.9:9125","proxyMetadata":{"FOO":"bar","NOT_SET":"x"},"tracingServiceName":"CANONICAL_NAME_ONLY"}`,
+			},
+			want: basic(func(s *agent.Settings) {
+				s.Node.MeshID, s.Node.NodeName, s.Node.WorkloadName, s.Node.Service = "own", "n1", "reviews", "reviews"
+				s.Node.ProxyConfig = []byte(`{"concurrency":5,"meshId":"own","fileFlushInterval":"0.010s","fileFlushMinSizeKb":4,"runtimeValues":{"a":"1"},"statsdUdpAddress":"10.0.0.9:9125","proxyMetadata":{"FOO":"bar","NOT_SET":"x"},"tracingServiceName":"CANONICAL_NAME_ONLY"}`)
+				s.Concurrency, s.FlushInterval, s.FlushKilobytes = 5, 10*time.Millisecond, 4
+				s.Runtime = map[string]string{"a": "1"}
+				s.Stats.Statsd = netip.MustParseAddrPort("10.0.0.9:9125")
+				// Of the container's variables only those that are configured, and the facts.
+				s.Environment = []string{"FOO=bar", "INSTANCE_IP=10.1.0.7", "NODE_NAME=n1", "POD_NAME=reviews-1", "POD_NAMESPACE=shop", "SERVICE_ACCOUNT=reviews"}
+			}),
+		},
+		"ServiceCluster": {
+			env: map[string]string{"PROXY_CONFIG": `{"serviceCluster":"web"}`},
+			want: basic(func(s *agent.Settings) {
+				s.Node.Service, s.Node.ProxyConfig = "web", []byte(`{"serviceCluster":"web"}`)
 			}),
 		},
 		"LocalityLabel": {
@@ -122,6 +145,7 @@ func TestReadSettingsErrors(t *testing.T) {
 		"NoAddress":   {map[string]string{"INSTANCE_IP": ""}, "INSTANCE_IPS and INSTANCE_IP are not set"},
 		"BadAddress":  {map[string]string{"INSTANCE_IP": "x"}, "INSTANCE_IP"},
 		"ProxyConfig": {map[string]string{"PROXY_CONFIG": "{"}, "PROXY_CONFIG: not a ProxyConfig"},
+		"Statsd":      {map[string]string{"PROXY_CONFIG": `{"statsdUdpAddress":"x"}`}, "statsdUdpAddress"},
 		"Duration":    {map[string]string{"TERMINATION_DRAIN_DURATION": "5"}, `TERMINATION_DRAIN_DURATION: "5" is not a duration`},
 		"Limit":       {map[string]string{"ISTIO_CPU_LIMIT": "many"}, `ISTIO_CPU_LIMIT: "many" is not a number`},
 		"Memory":      {map[string]string{"ISTIO_MEMORY_LIMIT": "1Gi"}, `ISTIO_MEMORY_LIMIT: "1Gi" is not a number of bytes`},

@@ -4,8 +4,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
@@ -19,7 +21,8 @@ import (
 const problemLease = "isthmesh-problem-conditions"
 
 // conditions writes Problems onto the objects of Istio's API that they are about,
-// in the one replica that holds the lease.
+// in the one replica that holds the lease. What proxies of other replicas reject
+// those tell it.
 type conditions struct {
 	m       meshParts
 	changed chan struct{}
@@ -38,23 +41,49 @@ func (c *conditions) run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("make the client for conditions: %w", err)
 		}
-		return (&problems.Controller{Client: client, Facts: c.facts, Changed: c.changed}).Run(ctx)
+		ctx, cancel := context.WithCancel(ctx)
+		var reading sync.WaitGroup
+		defer reading.Wait()
+		defer cancel()
+		others := &problems.Others{
+			Client: c.m.kube, Namespace: c.m.o.namespace, Replica: c.m.o.identity(), News: func() { nudge(c.changed) },
+		}
+		var failed error
+		reading.Go(func() {
+			defer cancel()
+			failed = others.Run(ctx)
+		})
+		facts := func() problems.Facts { return c.facts(others) }
+		err = (&problems.Controller{Client: client, Facts: facts, Changed: c.changed}).Run(ctx)
+		cancel()
+		reading.Wait()
+		return errors.Join(err, failed)
 	})
 }
 
-func (c *conditions) facts() problems.Facts {
+// report to the leader what proxies of this replica reject, whether it leads or not.
+func (c *conditions) report(ctx context.Context) error {
+	return (&problems.Reporter{Client: c.m.kube, Namespace: c.m.o.namespace, Replica: c.m.o.identity(), Rejected: func() ([]problems.Said, bool) {
+		last := c.m.pipeline.last.Load()
+		if last == nil {
+			return nil, false
+		}
+		return problems.Rejected(last.shown.Blame(c.m.xds.Rejections()), problems.In(last.objects)), true
+	}}).Run(ctx)
+}
+
+func (c *conditions) facts(others *problems.Others) problems.Facts {
 	last := c.m.pipeline.last.Load()
 	if last == nil {
 		return problems.Facts{}
 	}
-	return problems.Facts{
-		Conditions: problems.Conditions(c.m.pipeline.problems(last), problems.InGatewayAPI(last.objects)),
-		Find:       problems.In(last.objects),
-	}
+	find := problems.In(last.objects)
+	found := problems.With(c.m.pipeline.problems(last), others.Said(), find)
+	return problems.Facts{Conditions: problems.Conditions(found, problems.InGatewayAPI(last.objects)), Find: find}
 }
 
-// problems of a mesh, of its translation as far as proxies have asked for it, and
-// of the proxies that refuse a part of that now.
+// problems of a mesh, of its translation, and of the proxies that refuse a part
+// of that now.
 func (p *pipeline) problems(of *built) []model.Problem {
-	return slices.Concat(of.mesh.Problems, of.shown.Problems(), of.shown.Blame(p.xds.Rejections()))
+	return slices.Concat(of.mesh.Problems, of.shown.AllProblems(), of.shown.Blame(p.xds.Rejections()))
 }

@@ -3,77 +3,151 @@
 package main
 
 import (
-	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"github.com/isthmesh/isthmesh/test/clashes"
 )
 
 // TestTheOldestWins: of two objects that clash the one that was there first stays
-// in force, whatever their names, and the other's status names it; when the first
-// is gone, the other takes its place.
+// in force, whatever their names, and the other's status names it, whether a proxy
+// is there that follows them or not; when the first is gone, the other takes its
+// place.
 func TestTheOldestWins(t *testing.T) {
 	cp := theControlPlane(t)
-	const ns = "clashes"
-	p := cp.namespaceWithClient(t, ns, "10.1.0.4")
-	cp.apply(t, fmt.Sprintf(`{apiVersion: v1, kind: Service, metadata: {name: web, namespace: %[1]s}, spec: {clusterIP: None, ports: [{name: http, port: 80}]}}
-`, ns))
-	for name, c := range map[string]struct {
-		kind, spec string
-		// inForce is in the sidecar's configuration, with the object's name.
-		inForce string
-	}{
-		"VirtualServicesOfAHost": {"VirtualService", `{hosts: [web], http: [{headers: {request: {set: {x-from: NAME}}}, route: [{destination: {host: web}}]}]}`, `"NAME"`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			api, _ := cp.object(t, c.kind, ns+"/x")
-			put := func(name, port string, dryRun ...string) metav1.Time {
-				t.Helper()
-				u := &unstructured.Unstructured{}
-				text := fmt.Sprintf("{apiVersion: networking.istio.io/v1, kind: %s, metadata: {name: %s, namespace: %s}, spec: %s}", c.kind, name, ns,
-					strings.NewReplacer("NAME", name, "PORT", port).Replace(c.spec))
-				if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
-					t.Fatal(err)
-				}
-				options := createOptions
-				options.DryRun = dryRun
-				u, err := api.Create(t.Context(), u, options)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if dryRun == nil {
-					t.Cleanup(func() { cp.removeQuietly(c.kind, ns, name) })
-				}
-				return u.GetCreationTimestamp()
-			}
-			first := put("z-first", "7001")
-			// Ages are in seconds, and of one second the name decides: the second is to be younger.
-			eventually(t, func() string {
-				if second := put("a-second", "7002", metav1.DryRunAll); !first.Before(&second) {
-					return "the API server's clock stands still"
-				}
-				return ""
-			})
-			put("a-second", "7002")
-			of := func(name, port string) string {
-				return strings.NewReplacer("NAME", name, "PORT", port).Replace(c.inForce)
-			}
-			cp.says(t, c.kind, ns+"/a-second", "False Conflict: ", ns+"/z-first")
-			if got := cp.condition(t, c.kind, ns+"/z-first"); strings.HasPrefix(got, "False") {
-				t.Errorf("the oldest has a condition: %s", got)
-			}
-			if c.inForce != "" {
-				p.has(t, true, of("z-first", "7001"))
-				p.has(t, false, of("a-second", "7002"))
-			}
-			cp.remove(t, c.kind, ns+"/z-first")
-			cp.says(t, c.kind, ns+"/a-second", "True Reconciled")
-			if c.inForce != "" {
-				p.has(t, true, of("a-second", "7002"))
+	const ns = clashes.Namespace
+	cp.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: "+ns+"}}\n---\n"+clashes.Beside)
+	t.Cleanup(func() { cp.clear(ns) })
+	all := slices.Sorted(maps.Keys(clashes.All))
+	each := func(phase string, check func(t *testing.T, c clashes.Clash, winner, loser string)) {
+		t.Run(phase, func(t *testing.T) {
+			for _, name := range all {
+				t.Run(name, func(t *testing.T) {
+					winner, loser := clashes.Names(name)
+					check(t, clashes.All[name], winner, loser)
+				})
 			}
 		})
 	}
+	var last metav1.Time
+	for _, name := range all {
+		winner, _ := clashes.Names(name)
+		last = cp.put(t, clashes.All[name], winner)
+	}
+	// Ages are in seconds, and of one second the name decides: the others are to be younger.
+	eventually(t, func() string {
+		_, loser := clashes.Names(all[0])
+		if now := cp.put(t, clashes.All[all[0]], loser, metav1.DryRunAll); !last.Before(&now) {
+			return "the API server's clock stands still"
+		}
+		return ""
+	})
+	for _, name := range all {
+		_, loser := clashes.Names(name)
+		cp.put(t, clashes.All[name], loser)
+	}
+	each("Told", func(t *testing.T, c clashes.Clash, winner, loser string) {
+		cp.says(t, c.Kind, ns+"/"+loser, "False "+c.Reason+": "+c.Field, " "+ns+"/"+winner)
+		if got := cp.condition(t, c.Kind, ns+"/"+winner); strings.HasPrefix(got, "False") {
+			t.Errorf("the oldest has a condition: %s", got)
+		}
+	})
+	proxies := map[string]*proxy{
+		"client":  cp.namespaceWithClient(t, ns, "10.1.0.4"),
+		"gateway": cp.namespaceWithGateway(t, ns, "10.1.0.5", map[string]string{"istio": "clashing"}),
+	}
+	follows := func(t *testing.T, c clashes.Clash, winner, loser string) {
+		t.Helper()
+		if c.InForce == "" {
+			return
+		}
+		for name, is := range map[string]bool{winner: true, loser: false} {
+			if text := clashes.Filled(c.InForce, name); text != "" {
+				proxies[c.At].has(t, is, text)
+			}
+		}
+	}
+	each("InForce", func(t *testing.T, c clashes.Clash, winner, loser string) {
+		follows(t, c, winner, loser)
+		// It is as true with proxies.
+		cp.says(t, c.Kind, ns+"/"+loser, "False "+c.Reason+": "+c.Field, " "+ns+"/"+winner)
+	})
+	for _, name := range all {
+		winner, _ := clashes.Names(name)
+		cp.remove(t, clashes.All[name].Kind, ns+"/"+winner)
+	}
+	each("TakesOver", func(t *testing.T, c clashes.Clash, winner, loser string) {
+		follows(t, c, loser, winner)
+		cp.says(t, c.Kind, ns+"/"+loser, "True Reconciled")
+	})
+	cp.alive(t)
+}
+
+// put an object of a clash there; it returns when it was made.
+func (cp *controlPlane) put(t *testing.T, c clashes.Clash, name string, dryRun ...string) metav1.Time {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(c.Object(name, "")), &u.Object); err != nil {
+		t.Fatal(err)
+	}
+	options := createOptions
+	options.DryRun = dryRun
+	api, _ := cp.object(t, c.Kind, clashes.Namespace+"/"+name)
+	u, err := api.Create(t.Context(), u, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.GetCreationTimestamp()
+}
+
+// TestAnIngressIsToldByEvents: an Ingress has no conditions, so what is wrong with
+// it is an Event, once for as long as it lasts.
+func TestAnIngressIsToldByEvents(t *testing.T) {
+	cp := theControlPlane(t)
+	const ns = "ingresses"
+	cp.apply(t, `{apiVersion: v1, kind: Namespace, metadata: {name: ingresses}}
+---
+{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: nowhere, namespace: ingresses, annotations: {kubernetes.io/ingress.class: istio}},
+  spec: {rules: [{host: nowhere.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: missing, port: {number: 80}}}}]}}]}}
+`)
+	told := func() []string {
+		list, err := cp.kube.EventsV1().Events(ns).List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, e := range list.Items {
+			if e.Regarding.Kind == "Ingress" && e.Regarding.UID != "" {
+				out = append(out, e.Type+" "+e.Reason+" "+e.Regarding.Name+" "+e.Note)
+			}
+		}
+		return out
+	}
+	want := `Warning UnknownDestination nowhere spec.rules[0].http.paths[0].backend: requests get 500: there is no Service "missing" in namespace "ingresses"; create it, or mend the name`
+	eventuallyUntil(t, time.Now().Add(time.Minute), func() string {
+		if got := told(); !slices.Equal(got, []string{want}) {
+			return "events are " + strings.Join(got, "\n")
+		}
+		return ""
+	})
+	// Whatever else happens in the mesh, it is not told again.
+	cp.apply(t, `{apiVersion: v1, kind: Service, metadata: {name: other, namespace: ingresses}, spec: {ports: [{name: http, port: 80}]}}
+---
+{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: second, namespace: ingresses, annotations: {kubernetes.io/ingress.class: istio}},
+  spec: {rules: [{host: second.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: other, port: {name: none}}}}]}}]}}
+`)
+	eventuallyUntil(t, time.Now().Add(time.Minute), func() string {
+		got := told()
+		if len(got) != 2 || got[0] != want || !strings.HasPrefix(got[1], "Warning UnknownDestination second ") {
+			return "events are " + strings.Join(got, "\n")
+		}
+		return ""
+	})
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -42,21 +43,44 @@ type proxy struct {
 // "client" that runs a sidecar, and starts its proxy.
 func (cp *controlPlane) namespaceWithClient(t *testing.T, namespace, address string) *proxy {
 	t.Helper()
+	cp.pod(t, namespace, "client", address, "{app: client}", "{name: app, image: app}, {name: istio-proxy, image: proxy}")
+	return cp.envoy(t, namespace, address)
+}
+
+// namespaceWithGateway does so with a pod "gateway" that has labels.
+func (cp *controlPlane) namespaceWithGateway(t *testing.T, namespace, address string, labels map[string]string) *proxy {
+	t.Helper()
+	text, err := json.Marshal(labels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cp.pod(t, namespace, "gateway", address, string(text), "{name: istio-proxy, image: proxy, args: [proxy, router]}")
+	return cp.envoyOf(t, "router", "gateway", namespace, address, labels)
+}
+
+// pod of a namespace, which is made with it, that is up.
+func (cp *controlPlane) pod(t *testing.T, namespace, name, address, labels, containers string) {
+	t.Helper()
 	cp.apply(t, fmt.Sprintf(`{apiVersion: v1, kind: Namespace, metadata: {name: %[1]s}}
 ---
 {apiVersion: v1, kind: ServiceAccount, metadata: {name: client, namespace: %[1]s}}
 ---
-{apiVersion: v1, kind: Pod, metadata: {name: client, namespace: %[1]s, labels: {app: client}},
-  spec: {nodeName: worker, serviceAccountName: client, automountServiceAccountToken: false, containers: [{name: app, image: app}, {name: istio-proxy, image: proxy}]}}
-`, namespace))
+{apiVersion: v1, kind: Pod, metadata: {name: %[2]s, namespace: %[1]s, labels: %[3]s},
+  spec: {nodeName: worker, serviceAccountName: client, automountServiceAccountToken: false, containers: [%[4]s]}}
+`, namespace, name, labels, containers))
 	status := fmt.Sprintf(`{"status":{"phase":"Running","podIP":%q,"podIPs":[{"ip":%q}],"conditions":[{"type":"Ready","status":"True"}]}}`, address, address)
-	if _, err := cp.kube.CoreV1().Pods(namespace).Patch(t.Context(), "client", "application/merge-patch+json", []byte(status), metav1.PatchOptions{}, "status"); err != nil {
+	if _, err := cp.kube.CoreV1().Pods(namespace).Patch(t.Context(), name, "application/merge-patch+json", []byte(status), metav1.PatchOptions{}, "status"); err != nil {
 		t.Fatal(err)
 	}
-	return cp.envoy(t, namespace, address)
 }
 
 func (cp *controlPlane) envoy(t *testing.T, namespace, address string) *proxy {
+	t.Helper()
+	return cp.envoyOf(t, "sidecar", "client", namespace, address, map[string]string{"app": "client"})
+}
+
+// envoyOf a pod whose service account is "client".
+func (cp *controlPlane) envoyOf(t *testing.T, kind, name, namespace, address string, labels map[string]string) *proxy {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "envoy-")
 	if err != nil {
@@ -77,8 +101,8 @@ func (cp *controlPlane) envoy(t *testing.T, namespace, address string) *proxy {
 
 	b, err := bootstrap.Build(bootstrap.Options{
 		Node: bootstrap.Node{
-			Type: "sidecar", Name: "client", Namespace: namespace, Service: "client." + namespace, Addresses: []netip.Addr{netip.MustParseAddr(address)},
-			ServiceAccount: "client", DomainSuffix: "cluster.local", ClusterID: "Kubernetes", Labels: map[string]string{"app": "client"}, Version: "1.31.0",
+			Type: kind, Name: name, Namespace: namespace, Service: "client." + namespace, Addresses: []netip.Addr{netip.MustParseAddr(address)},
+			ServiceAccount: "client", DomainSuffix: "cluster.local", ClusterID: "Kubernetes", Labels: labels, Version: "1.31.0",
 			Metadata: map[string]string{"TIER": "front"},
 		},
 		Discovery: "istiod.istio-system.svc:15012", DiscoveryName: "istiod.istio-system.svc", DiscoveryID: controlPlaneID,
@@ -232,7 +256,7 @@ func (p *proxy) has(t *testing.T, is bool, text string) time.Duration {
 	t.Helper()
 	start := time.Now()
 	eventuallyUntil(t, start.Add(30*time.Second), func() string {
-		for _, part := range []string{"dynamic_listeners&mask=active_state.listener", "dynamic_route_configs", "dynamic_active_clusters"} {
+		for _, part := range []string{"dynamic_listeners&mask=active_state.listener", "dynamic_route_configs", "dynamic_active_clusters", "ecds_filters"} {
 			if strings.Contains(p.get("/config_dump?resource="+part), text) {
 				if is {
 					return ""

@@ -6,12 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	corev1listers "k8s.io/client-go/listers/core/v1"
@@ -22,6 +24,7 @@ import (
 
 	controller "github.com/isthmesh/isthmesh/controllers/gatewayapi"
 	"github.com/isthmesh/isthmesh/controllers/ingress"
+	"github.com/isthmesh/isthmesh/controlplane/ingest"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/gatewayapi"
 )
 
@@ -85,7 +88,38 @@ func (g *gateways) ingresses() (ingress.Wanted, bool) {
 	if last == nil {
 		return ingress.Wanted{}, false
 	}
-	return ingress.WantedOf(last.mesh.Settings, last.ingresses), true
+	w := ingress.WantedOf(last.mesh.Settings, last.ingresses)
+	w.Tell(g.m.pipeline.problems(last), uidIn(last.objects))
+	return w, true
+}
+
+// uidIn finds Ingresses and routes in what a mesh was made of.
+func uidIn(in ingest.Input) func(kind, namespace, name string) types.UID {
+	return func(kind, namespace, name string) types.UID {
+		switch r := in.GatewayAPI; kind {
+		case "Ingress":
+			return uidOf(in.Ingresses, namespace, name)
+		case "HTTPRoute":
+			return uidOf(r.HTTPRoutes, namespace, name)
+		case "GRPCRoute":
+			return uidOf(r.GRPCRoutes, namespace, name)
+		case "TLSRoute":
+			return uidOf(r.TLSRoutes, namespace, name)
+		case "TCPRoute":
+			return uidOf(r.TCPRoutes, namespace, name)
+		case "UDPRoute":
+			return uidOf(r.UDPRoutes, namespace, name)
+		}
+		return ""
+	}
+}
+
+func uidOf[T metav1.Object](all []T, namespace, name string) types.UID {
+	i := slices.IndexFunc(all, func(o T) bool { return o.GetNamespace() == namespace && o.GetName() == name })
+	if i < 0 {
+		return ""
+	}
+	return all[i].GetUID()
 }
 
 func (g *gateways) statuses() *gatewayapi.Statuses {

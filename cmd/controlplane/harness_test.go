@@ -69,9 +69,10 @@ type controlPlane struct {
 	dynamic dynamic.Interface
 	mapper  *restmapper.DeferredDiscoveryRESTMapper
 
-	xds, ready, monitoring string
-	ended                  chan struct{}
-	err                    error
+	xds, ready, monitoring, webhooks string
+	ended                            chan struct{}
+	err                              error
+	stop                             func() // for another one; the first ends with the tests
 
 	mu  sync.Mutex
 	log []string
@@ -128,45 +129,72 @@ func startControlPlane() (*controlPlane, error) {
 		return nil, err
 	}
 	cp.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(cp.kube.Discovery()))
+	if _, err := cp.kube.CoreV1().Namespaces().Create(runs, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-system"}}, metav1.CreateOptions{}); err != nil {
+		return nil, err
+	}
+	if err := cp.launch(runs, "istiod-0"); err != nil {
+		return nil, err
+	}
+	running = cp
+	return cp, nil
+}
+
+// another replica, or one that has just started, with nothing in its memory. It
+// ends with the test, or before.
+func (cp *controlPlane) another(t *testing.T, pod string) *controlPlane {
+	t.Helper()
+	out := &controlPlane{kube: cp.kube, dynamic: cp.dynamic, mapper: cp.mapper, ended: make(chan struct{})}
+	ctx, cancel := context.WithCancel(runs)
+	if err := out.launch(ctx, pod); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	out.stop = sync.OnceFunc(func() {
+		cancel()
+		<-out.ended
+	})
+	t.Cleanup(out.stop)
+	eventuallyUntil(t, time.Now().Add(time.Minute), func() string { return out.get("http://" + out.ready + "/ready") })
+	return out
+}
+
+// launch it as the pod of this name, until ctx ends.
+func (cp *controlPlane) launch(ctx context.Context, pod string) error {
 	kubeconfig, err := server.Kubeconfig("istiod", "system:masters")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	file, err := os.CreateTemp("", "kubeconfig-")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer file.Close()
 	if _, err := file.Write(kubeconfig); err != nil {
-		return nil, err
+		return err
 	}
 	addresses, err := freeAddresses(4)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	cp.xds, cp.ready, cp.monitoring = addresses[0], addresses[1], addresses[2]
+	cp.xds, cp.ready, cp.monitoring, cp.webhooks = addresses[0], addresses[1], addresses[2], addresses[3]
 	o, err := parse([]string{
 		"--kubeconfig=" + file.Name(), "--xds-address=" + cp.xds, "--ready-address=" + cp.ready,
-		"--monitoring-address=" + cp.monitoring, "--webhook-address=" + addresses[3],
-	}, func(string) string { return "istiod-0" })
+		"--monitoring-address=" + cp.monitoring, "--webhook-address=" + cp.webhooks,
+	}, func(string) string { return pod })
 	if err != nil {
-		return nil, err
-	}
-	if _, err := cp.kube.CoreV1().Namespaces().Create(runs, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "istio-system"}}, metav1.CreateOptions{}); err != nil {
-		return nil, err
+		return err
 	}
 	logger := funcr.New(func(_, args string) {
 		cp.mu.Lock()
 		defer cp.mu.Unlock()
 		cp.log = append(cp.log, args)
 	}, funcr.Options{})
-	running = cp
 	go func() {
 		defer close(cp.ended)
 		defer func() { _ = os.Remove(file.Name()) }()
-		cp.err = run(logr.NewContext(runs, logger), o)
+		cp.err = run(logr.NewContext(ctx, logger), o)
 	}()
-	return cp, nil
+	return nil
 }
 
 // freeAddresses on loopback, that nobody had a moment ago.
@@ -260,15 +288,23 @@ func (cp *controlPlane) of(t *testing.T, gvk schema.GroupVersionKind) dynamic.Na
 	return cp.dynamic.Resource(m.Resource)
 }
 
-// object of Istio's networking API, by kind and "namespace/name".
+// object of Istio's API, by kind and "namespace/name".
 func (cp *controlPlane) object(t *testing.T, kind, name string) (dynamic.ResourceInterface, string) {
 	t.Helper()
-	version := map[string]string{"EnvoyFilter": "v1alpha3"}[kind]
+	version := map[string]string{"EnvoyFilter": "v1alpha3", "ProxyConfig": "v1beta1"}[kind]
 	if version == "" {
 		version = "v1"
 	}
 	namespace, name, _ := strings.Cut(name, "/")
-	return cp.of(t, schema.GroupVersionKind{Group: "networking.istio.io", Version: version, Kind: kind}).Namespace(namespace), name
+	return cp.of(t, schema.GroupVersionKind{Group: groupOf(kind), Version: version, Kind: kind}).Namespace(namespace), name
+}
+
+// groupOf a kind of Istio's API.
+func groupOf(kind string) string {
+	if kind == "PeerAuthentication" || kind == "AuthorizationPolicy" {
+		return "security.istio.io"
+	}
+	return "networking.istio.io"
 }
 
 func (cp *controlPlane) remove(t *testing.T, kind, name string) {
@@ -337,11 +373,3 @@ func eventuallyUntil(t *testing.T, deadline time.Time, f func() string) {
 
 // createOptions of tests.
 var createOptions = metav1.CreateOptions{FieldManager: "test"}
-
-// removeQuietly what may be gone, after a test.
-func (cp *controlPlane) removeQuietly(kind, namespace, name string) {
-	m, err := cp.mapper.RESTMapping(schema.GroupKind{Group: "networking.istio.io", Kind: kind})
-	if err == nil {
-		_ = cp.dynamic.Resource(m.Resource).Namespace(namespace).Delete(context.Background(), name, metav1.DeleteOptions{})
-	}
-}

@@ -84,6 +84,7 @@ func parse(args []string, getenv func(string) string) (*options, error) {
 	f.StringVar(&o.webhookAddress, "webhook-address", ":15017", "injection and validation, over TLS")
 	f.StringVar(&o.monitoringAddress, "monitoring-address", ":15014", "metrics, and /debug for callers on loopback")
 	f.StringSliceVar(&o.plainRegistries, "wasm-plain-registries", nil, "registries (host or host:port) that modules of WasmPlugins are pulled from without TLS")
+	f.StringSliceVar(&o.settings.ProxyImageTypes, "proxy-image-types", nil, "variants of the proxy's image that are published beside the default one, such as debug")
 	f.StringVar(&o.readyAddress, "ready-address", ":8080", "/ready")
 	if err := f.Parse(args); err != nil {
 		return nil, err

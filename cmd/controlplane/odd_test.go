@@ -78,7 +78,7 @@ func TestOddObjectsAreNotForEnvoyToRefuse(t *testing.T) {
 func (cp *controlPlane) clear(namespace string) {
 	for group, kinds := range map[string][]string{
 		"networking.istio.io": {"virtualservices", "destinationrules", "serviceentries", "sidecars", "gateways"},
-		"security.istio.io":   {"authorizationpolicies", "requestauthentications"},
+		"security.istio.io":   {"authorizationpolicies", "peerauthentications", "requestauthentications"},
 	} {
 		for _, kind := range kinds {
 			_ = cp.dynamic.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: kind}).Namespace(namespace).
@@ -89,7 +89,18 @@ func (cp *controlPlane) clear(namespace string) {
 
 func (cp *controlPlane) problems(t *testing.T) []model.Problem {
 	t.Helper()
-	r, err := http.Get("http://" + cp.monitoring + "/debug/problemsz")
+	body := cp.text(t, "/debug/problemsz")
+	var out []model.Problem
+	if err := json.Unmarshal([]byte(body), &out); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	return out
+}
+
+// text of a page for debugging.
+func (cp *controlPlane) text(t *testing.T, path string) string {
+	t.Helper()
+	r, err := http.Get("http://" + cp.monitoring + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,9 +109,5 @@ func (cp *controlPlane) problems(t *testing.T) []model.Problem {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out []model.Problem
-	if err := json.Unmarshal(body, &out); err != nil {
-		t.Fatalf("%v: %s", err, body)
-	}
-	return out
+	return string(body)
 }

@@ -142,33 +142,56 @@ func (p *pipeline) run(ctx context.Context) error {
 }
 
 // soon is when it is looked at how proxies took what was set aside for them.
-const soon = 100 * time.Millisecond
+const soon = 40 * time.Millisecond
 
-// await something to build again for: a change, or that a proxy refuses a filter
+// await something to build again for: a change, or that a proxy refuses an object
 // and is to be spared it. It returns what is set aside then.
 func (p *pipeline) await(ctx context.Context, shown *snapshot.Snapshot, aside *snapshot.Aside) (*snapshot.Aside, error) {
 	ticker := time.NewTicker(soon)
 	defer ticker.Stop()
 	for {
 		var look <-chan time.Time
-		if aside.Unsettled() {
+		told := false
+		if len(aside.Searched()) > 0 {
 			look = ticker.C
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
+		// Where much changes there is no time to wait in: proxies are looked at all the same.
 		case <-p.objects.Changes():
-			return aside, nil
+			return p.refused(shown, aside), nil
 		case <-p.wake:
-			return aside, nil
+			return p.refused(shown, aside), nil
 		case <-p.rejected:
+			told = true
 		case <-look:
 		}
-		if next := shown.Refused(p.xds.Rejections(), p.xds.Settled); next != aside {
+		if next := p.refused(shown, aside); next != aside {
 			return next, nil
 		}
-		p.news() // others that are to blame are told on their objects
+		if told {
+			p.news() // others that are to blame are told on their objects
+		}
 	}
+}
+
+// refused is what is to be set aside by now. A proxy's answers are all there
+// before it is asked what it refuses: else one that refuses just now would be
+// taken for one that accepts.
+func (p *pipeline) refused(shown *snapshot.Snapshot, aside *snapshot.Aside) *snapshot.Aside {
+	type state struct{ done, connected bool }
+	of := map[[2]string]state{}
+	for _, pod := range aside.Searched() {
+		done, connected := p.xds.Settled(pod[0], pod[1])
+		of[pod] = state{done, connected}
+	}
+	return shown.Refused(p.xds.Rejections(), func(namespace, name string) (done, connected bool) {
+		if s, ok := of[[2]string{namespace, name}]; ok {
+			return s.done, s.connected
+		}
+		return p.xds.Settled(namespace, name)
+	})
 }
 
 // news tells those who write statuses that there may be something to write.
@@ -189,6 +212,15 @@ func logProblems(log logr.Logger, problems []model.Problem, known map[model.Prob
 		}
 	}
 	return now
+}
+
+// proxyConfigs of the mesh, sorted by age; false until it is built.
+func (p *pipeline) proxyConfigs() ([]*model.ProxyConfig, bool) {
+	last := p.last.Load()
+	if last == nil {
+		return nil, false
+	}
+	return last.mesh.ProxyConfigs, true
 }
 
 // namespaceLabels are the labels of a namespace; nil when it isn't known.

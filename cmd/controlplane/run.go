@@ -144,6 +144,7 @@ func serveMesh(ctx context.Context, group *errgroup.Group, m meshParts) error {
 	group.Go(func() error { return statuses.run(ctx) })
 	group.Go(func() error { return deployed.run(ctx) })
 	group.Go(func() error { return told.run(ctx) })
+	group.Go(func() error { return told.report(ctx) })
 	group.Go(func() error { return serveGRPC(ctx, m) })
 	group.Go(func() error { return serveWebhooks(ctx, m) })
 	group.Go(func() error { return runControllers(ctx, m) })

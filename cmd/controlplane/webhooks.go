@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/isthmesh/isthmesh/controlplane/inject"
+	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/validate"
 )
 
@@ -36,7 +38,10 @@ func serveWebhooks(ctx context.Context, m meshParts) error {
 	if m.o.revision != "" && m.o.revision != "default" {
 		suffix = "-" + m.o.revision
 	}
-	config := &injectorConfig{maps: maps.Lister().ConfigMaps(m.o.namespace), injector: injectorConfigMap + suffix, mesh: meshConfigMap + suffix}
+	config := &injectorConfig{
+		maps: maps.Lister().ConfigMaps(m.o.namespace), injector: injectorConfigMap + suffix, mesh: meshConfigMap + suffix,
+		proxyConfigs: m.pipeline.proxyConfigs,
+	}
 	mux := http.NewServeMux()
 	handler := inject.NewHandler(config.get, m.pipeline.namespaceLabels, m.metrics)
 	mux.Handle("POST /inject", handler)
@@ -53,6 +58,8 @@ func serveWebhooks(ctx context.Context, m meshParts) error {
 type injectorConfig struct {
 	maps           corev1listers.ConfigMapNamespaceLister
 	injector, mesh string
+	// proxyConfigs of the mesh; false until it is read.
+	proxyConfigs func() ([]*model.ProxyConfig, bool)
 
 	mu                 sync.Mutex
 	injectorOf, meshOf *corev1.ConfigMap // what parsed was made of
@@ -69,13 +76,19 @@ func (c *injectorConfig) get() (inject.Config, error) {
 	if err != nil {
 		return inject.Config{}, fmt.Errorf("ConfigMap %s: %w", c.mesh, err)
 	}
+	proxyConfigs, known := c.proxyConfigs()
+	if !known {
+		return inject.Config{}, errors.New("the control plane has just started and has not read the mesh's ProxyConfigs; try again")
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.injectorOf != injector || c.meshOf != mesh {
 		c.injectorOf, c.meshOf = injector, mesh
 		c.parsed, c.err = parseInjector(injector, mesh)
 	}
-	return c.parsed, c.err
+	config := c.parsed
+	config.ProxyConfigs = proxyConfigs
+	return config, c.err
 }
 
 func parseInjector(injector, mesh *corev1.ConfigMap) (inject.Config, error) {

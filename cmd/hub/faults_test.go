@@ -11,28 +11,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmesh/isthmesh/api/v1alpha1"
+	"github.com/isthmesh/isthmesh/test/apiserver"
 )
-
-// pointedAt changes the server of a kubeconfig.
-func pointedAt(t *testing.T, kubeconfig []byte, url string) []byte {
-	t.Helper()
-	config, err := clientcmd.Load(kubeconfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range config.Clusters {
-		c.Server = url
-	}
-	out, err := clientcmd.Write(*config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
 
 // TestFaults: members that can't be joined tell why and how to mend it, and a
 // good one beside them doesn't suffer.
@@ -54,7 +37,7 @@ func TestFaults(t *testing.T) {
 	}{
 		"missing":   {nil, v1alpha1.ReasonKubeconfigSecretNotFound, []string{`Secret "missing-kubeconfig"`, "kubectl create secret generic missing-kubeconfig -n faults --from-file=kubeconfig="}, true},
 		"malformed": {[]byte("{"), v1alpha1.ReasonKubeconfigInvalid, []string{`key "kubeconfig" is not a kubeconfig`}, true},
-		"dead":      {pointedAt(t, admin, "https://127.0.0.1:1"), v1alpha1.ReasonAPIServerUnreachable, []string{"https://127.0.0.1:1", "connection refused", "check that the address is right"}, false},
+		"dead":      {apiserver.PointedAt(t, admin, "https://127.0.0.1:1"), v1alpha1.ReasonAPIServerUnreachable, []string{"https://127.0.0.1:1", "connection refused", "check that the address is right"}, false},
 		"norights":  {kubeconfig(t, east, "norights"), v1alpha1.ReasonForbidden, []string{"may not get,create,patch,delete namespaces;", "13 more in the cluster", "config/rbac/member.yaml"}, true},
 		"twin":      {kubeconfig(t, west, "hub", "system:masters"), v1alpha1.ReasonClusterAlreadyMember, []string{`MeshMember "good" already`, "delete one of the two"}, true},
 	}
@@ -172,12 +155,12 @@ func TestDeletionIsBounded(t *testing.T) {
 	good := kubeconfig(t, west, "hub", "system:masters")
 	w, secret := newMember(federation, "west", good)
 	w.Spec.UnreachableTimeout = &metav1.Duration{Duration: 3 * time.Second}
-	never, neverSecret := newMember(federation, "never", pointedAt(t, good, "https://127.0.0.1:1"))
+	never, neverSecret := newMember(federation, "never", apiserver.PointedAt(t, good, "https://127.0.0.1:1"))
 	create(t, c, secret, w, neverSecret, never)
 	condition(t, c, w, v1alpha1.ControlPlaneReady, metav1.ConditionTrue, v1alpha1.ReasonAvailable)
 	condition(t, c, never, v1alpha1.Reachable, metav1.ConditionFalse, v1alpha1.ReasonAPIServerUnreachable)
 
-	patch(t, c, secret, func(s *corev1.Secret) { s.Data["kubeconfig"] = pointedAt(t, good, "https://127.0.0.1:1") })
+	patch(t, c, secret, func(s *corev1.Secret) { s.Data["kubeconfig"] = apiserver.PointedAt(t, good, "https://127.0.0.1:1") })
 	condition(t, c, w, v1alpha1.Reachable, metav1.ConditionFalse, v1alpha1.ReasonAPIServerUnreachable)
 	if w.Status.ClusterUID == "" || len(w.Status.Gateway.Addresses) == 0 {
 		t.Errorf("the status forgot a cluster that can't be reached: %+v", w.Status)

@@ -97,7 +97,7 @@ func together(input ingest.Input) []model.Problem {
 	for _, p := range all {
 		told[place(p)] = true
 	}
-	for _, p := range snapshot.Build(mesh, nil).Problems() {
+	for _, p := range snapshot.Build(mesh, nil).AllProblems() {
 		if !told[place(p)] {
 			all = append(all, p)
 		}

@@ -32,9 +32,9 @@ items:
   metadata: {name: typo, namespace: shop}
   spec: {hosts: [reviews], htpp: []}
 - apiVersion: networking.istio.io/v1
-  kind: ProxyConfig
-  metadata: {name: proxies, namespace: shop}
-  spec: {concurrency: 2}
+  kind: Gateway
+  metadata: {name: front, namespace: shop}
+  spec: {selector: {istio: front}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"], defaultEndpoint: "127.0.0.1:80"}]}
 ---
 a: [
 `
@@ -60,7 +60,7 @@ func TestValidate(t *testing.T) {
 		"error [Invalid] Document 4: ",
 		"error [Invalid] VirtualService shop/reviews spec.http[0].timeout: 1µs is too short",
 		`error [Invalid] VirtualService shop/typo: VirtualService can't be read: VirtualService shop/typo: unknown field "spec.htpp"`,
-		"warning [NotSupported] ProxyConfig shop/proxies spec.concurrency: ",
+		"warning [NotSupported] Gateway shop/front spec.servers[0].defaultEndpoint: ",
 	}
 	if len(lines) != len(want) {
 		t.Fatalf("output is\n%s", out)

@@ -13,6 +13,8 @@ import (
 
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/isthmesh/isthmesh/test/golden"
 )
 
 const guardedObjects = translated + `
@@ -97,13 +99,13 @@ func TestAuthzCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 		if name == "List" {
-			golden(t, filepath.Join("testdata", "authz-list.txt"), got)
+			golden.File(t, filepath.Join("testdata", "authz-list.txt"), got)
 			continue
 		}
 		calls = append(calls, "## "+strings.Join(args[1:], " ")+"\n"+got[strings.Index(got, "Call:"):])
 	}
 	slices.Sort(calls)
-	golden(t, filepath.Join("testdata", "authz-calls.txt"), strings.Join(calls, "\n"))
+	golden.File(t, filepath.Join("testdata", "authz-calls.txt"), strings.Join(calls, "\n"))
 }
 
 func TestAuthzCheckMore(t *testing.T) {

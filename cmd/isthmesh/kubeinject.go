@@ -16,11 +16,13 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/isthmesh/isthmesh/controlplane/inject"
+	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
 type kubeInjectOptions struct {
 	filename, output                           string
 	injectConfigFile, meshConfigFile, valuesOf string
+	proxyConfigFiles                           []string
 	revision                                   string
 }
 
@@ -30,7 +32,8 @@ func newKubeInjectCommand(streams genericiooptions.IOStreams, access *genericcli
 		Use:   "kube-inject -f FILE",
 		Short: "Put sidecars into the manifests of a file, as the webhook does into pods",
 		Long: "Put sidecars into the manifests of a file, as the webhook does into pods.\n" +
-			"The configuration comes from the cluster's ConfigMaps istio-sidecar-injector and istio, or, offline, from files of their keys.",
+			"The configuration comes from the cluster's ConfigMaps istio-sidecar-injector and istio, or, offline, from files of their keys;\n" +
+			"ProxyConfigs from the cluster, or from files of them.",
 		Example: "  kubectl apply -f <(isthmesh kube-inject -f app.yaml)",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,6 +45,7 @@ func newKubeInjectCommand(streams genericiooptions.IOStreams, access *genericcli
 	cmd.Flags().StringVar(&o.injectConfigFile, "injectConfigFile", "", "file of the key config of ConfigMap istio-sidecar-injector")
 	cmd.Flags().StringVar(&o.valuesOf, "valuesFile", "", "file of the key values of ConfigMap istio-sidecar-injector")
 	cmd.Flags().StringVar(&o.meshConfigFile, "meshConfigFile", "", "file of the key mesh of ConfigMap istio")
+	cmd.Flags().StringArrayVar(&o.proxyConfigFiles, "proxyConfigFile", nil, "file of ProxyConfigs, instead of the cluster's; may be given more than once")
 	cmd.Flags().StringVar(&o.revision, "revision", "", "revision of the control plane")
 	return cmd
 }
@@ -58,7 +62,16 @@ func (o *kubeInjectOptions) run(ctx context.Context, streams genericiooptions.IO
 	if err != nil {
 		return err
 	}
-	out, err := inject.Resource(in, config, func(w string) { fmt.Fprintln(streams.ErrOut, "warning:", w) })
+	warn := func(w string) { fmt.Fprintln(streams.ErrOut, "warning:", w) }
+	offline := o.injectConfigFile != "" && o.meshConfigFile != ""
+	var problems []model.Problem
+	if config.ProxyConfigs, problems, err = o.proxyConfigs(ctx, access, offline, config); err != nil {
+		return err
+	}
+	for _, p := range problems {
+		warn(fmt.Sprintf("%s %s/%s: field %s: %s", p.Kind, p.Namespace, p.Name, p.Field, p.Message))
+	}
+	out, err := inject.Resource(in, config, warn)
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.filename, err)
 	}

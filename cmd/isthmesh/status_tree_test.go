@@ -4,18 +4,14 @@ package main
 
 import (
 	"bytes"
-	"flag"
-	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/isthmesh/isthmesh/api/v1alpha1"
+	"github.com/isthmesh/isthmesh/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite testdata")
 
 func TestWriteTree(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
@@ -43,7 +39,7 @@ func TestWriteTree(t *testing.T) {
 			if err := writeTree(&got, state); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, filepath.Join("testdata", "status-"+name+".txt"), got.String())
+			golden.File(t, filepath.Join("testdata", "status-"+name+".txt"), got.String())
 		})
 	}
 }
@@ -94,21 +90,4 @@ func member(name string, conditions ...metav1.Condition) v1alpha1.MeshMember {
 
 func ready(status metav1.ConditionStatus, reason, message string) metav1.Condition {
 	return metav1.Condition{Type: v1alpha1.Ready, Status: status, Reason: reason, Message: message}
-}
-
-// golden compares text with a file, or with -update writes the file.
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got; rewrite with go test ./cmd/isthmesh -update):\n%s", file, diff)
-	}
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -110,25 +109,11 @@ func (o *translateOptions) run(in io.Reader, out, warnings io.Writer) error {
 
 // read all files as one.
 func (o *translateOptions) read(in io.Reader) (*manifest.Objects, error) {
-	if len(o.files) == 0 {
-		return nil, errors.New("no objects: name a file with -f, or - for the standard input")
+	data, err := readFiles(in, o.files)
+	if err != nil {
+		return nil, err
 	}
-	var all bytes.Buffer
-	for _, name := range o.files {
-		var data []byte
-		var err error
-		if name == "-" {
-			data, err = io.ReadAll(in)
-		} else {
-			data, err = os.ReadFile(name)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read objects: %w", err)
-		}
-		all.Write(data)
-		all.WriteString("\n---\n")
-	}
-	objects, err := manifest.Read(all.Bytes())
+	objects, err := manifest.Read(data)
 	if err != nil {
 		return nil, fmt.Errorf("read objects of %s: %w", strings.Join(o.files, ", "), err)
 	}

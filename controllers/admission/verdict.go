@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/isthmesh/isthmesh/api/v1alpha1"
+	"github.com/isthmesh/isthmesh/controllers/status"
 )
 
 // Verdict on an object. It is refused when Refused isn't empty. Each text names
@@ -40,8 +41,6 @@ const (
 	// mostFindings are told of one object, each of at most mostText bytes.
 	mostFindings = 16
 	mostText     = 1000
-	// mostNames are listed in a text.
-	mostNames = 10
 )
 
 // verdict is made of what is found in an object, and of what was found in it
@@ -78,10 +77,4 @@ func clip(text string) string {
 }
 
 // list names, sorted, not too many.
-func list(names []string) string {
-	sorted := slices.Sorted(slices.Values(names))
-	if more := len(sorted) - mostNames; more > 0 {
-		return strings.Join(sorted[:mostNames], ", ") + fmt.Sprintf(" and %d more", more)
-	}
-	return strings.Join(sorted, ", ")
-}
+func list(names []string) string { return status.Names(slices.Sorted(slices.Values(names))) }

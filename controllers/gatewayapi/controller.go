@@ -3,6 +3,7 @@
 package gatewayapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,7 +66,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	var resynced, classes time.Time
 	var last string
 	for {
-		if time.Since(resynced) > orDefault(c.Resync, 10*time.Minute) {
+		if time.Since(resynced) > cmp.Or(c.Resync, 10*time.Minute) {
 			c.writer.forget()
 			c.deployer.forget()
 			resynced = time.Now()
@@ -90,16 +91,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 }
 
-func orDefault(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
-	}
-	return d
-}
-
 // wait for the pause, and for a change when all is settled.
 func (c *Controller) wait(ctx context.Context, moved <-chan struct{}, settled bool) error {
-	timer := time.NewTimer(orDefault(c.Pause, 200*time.Millisecond))
+	timer := time.NewTimer(cmp.Or(c.Pause, 200*time.Millisecond))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -68,30 +68,34 @@ const (
 
 // mergeParents replaces what this controller says, and leaves what others do.
 func mergeParents(want, has []gateway.RouteParentStatus, now metav1.Time) []gateway.RouteParentStatus {
-	others := []gateway.RouteParentStatus{}
-	for _, h := range has {
-		if h.ControllerName != gatewayapi.ControllerName {
-			others = append(others, h)
-		}
-	}
-	ours := timedEach(want, has, func(a, b *gateway.RouteParentStatus) bool {
-		return a.ControllerName == b.ControllerName && equality.Semantic.DeepEqual(a.ParentRef, b.ParentRef)
-	}, func(p *gateway.RouteParentStatus) *[]metav1.Condition { return &p.Conditions }, now)
-	return atMost(mostParents, append(others, ours...))
+	return beside(want, has, func(p *gateway.RouteParentStatus) said { return said{p.ControllerName, p.ParentRef, &p.Conditions} }, mostParents, now)
 }
 
 // mergeAncestors does so for the status of a policy.
 func mergeAncestors(want, has []gateway.PolicyAncestorStatus, now metav1.Time) []gateway.PolicyAncestorStatus {
-	others := []gateway.PolicyAncestorStatus{}
-	for _, h := range has {
-		if h.ControllerName != gatewayapi.ControllerName {
-			others = append(others, h)
-		}
-	}
-	ours := timedEach(want, has, func(a, b *gateway.PolicyAncestorStatus) bool {
-		return a.ControllerName == b.ControllerName && equality.Semantic.DeepEqual(a.AncestorRef, b.AncestorRef)
-	}, func(p *gateway.PolicyAncestorStatus) *[]metav1.Condition { return &p.Conditions }, now)
-	return atMost(mostAncestors, append(others, ours...))
+	return beside(want, has, func(a *gateway.PolicyAncestorStatus) said {
+		return said{a.ControllerName, a.AncestorRef, &a.Conditions}
+	}, mostAncestors, now)
 }
 
-func atMost[T any](n int, all []T) []T { return all[:min(len(all), n)] }
+// said is an entry of a status that several controllers write: who says what of which parent.
+type said struct {
+	by         gateway.GatewayController
+	of         gateway.ParentReference
+	conditions *[]metav1.Condition
+}
+
+func beside[T any](want, has []T, read func(*T) said, most int, now metav1.Time) []T {
+	all := []T{}
+	for i := range has {
+		if read(&has[i]).by != gatewayapi.ControllerName {
+			all = append(all, has[i])
+		}
+	}
+	same := func(a, b *T) bool {
+		x, y := read(a), read(b)
+		return x.by == y.by && equality.Semantic.DeepEqual(x.of, y.of)
+	}
+	all = append(all, timedEach(want, has, same, func(e *T) *[]metav1.Condition { return read(e).conditions }, now)...)
+	return all[:min(len(all), most)]
+}

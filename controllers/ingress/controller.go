@@ -17,7 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// Controller writes the statuses.
+// Controller writes the statuses and the Events.
 type Controller struct {
 	Kube kubernetes.Interface
 	// Wanted is what the last mesh says; false while there is none.
@@ -26,7 +26,12 @@ type Controller struct {
 	Changed <-chan struct{}
 	// Again is when addresses are looked at without any news; 30 s by default.
 	Again time.Duration
+
+	told told
 }
+
+// pause is the least time between two rounds.
+const pause = time.Second
 
 // Run until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
@@ -41,10 +46,16 @@ func (c *Controller) Run(ctx context.Context) {
 	for {
 		err := c.round(ctx)
 		if err != nil && ctx.Err() == nil && err.Error() != last {
-			log.Info("not all statuses of Ingresses are written, it is tried again", "cause", err.Error())
+			log.Info("not all statuses and Events of Ingresses are written, it is tried again", "cause", err.Error())
 		}
 		if last = ""; err != nil {
 			last = err.Error()
+		}
+		// Meshes follow each other faster than anybody reads statuses.
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
 		}
 		select {
 		case <-ctx.Done():
@@ -55,11 +66,19 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 }
 
-// round writes what differs. Without the gateway's Service nothing is known, and
-// nothing taken away.
+// round writes what differs.
 func (c *Controller) round(ctx context.Context) error {
 	w, ok := c.Wanted()
-	if !ok || len(w.Ingresses) == 0 {
+	if !ok {
+		return nil
+	}
+	return errors.Join(c.statuses(ctx, w), c.events(ctx, w))
+}
+
+// statuses with the gateway's addresses. Without its Service nothing is known, and
+// nothing taken away.
+func (c *Controller) statuses(ctx context.Context, w Wanted) error {
+	if len(w.Ingresses) == 0 {
 		return nil
 	}
 	s, err := c.Kube.CoreV1().Services(w.Namespace).Get(ctx, w.Service, metav1.GetOptions{})

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package ingress writes to the status of each Ingress that the mesh serves where
-// its gateway is reached. What the Ingresses say is controlplane/ingest/ingress's
-// matter; this comes after the mesh that is made of them.
+// its gateway is reached, and makes an Event of what is wrong with it. What the
+// Ingresses say is controlplane/ingest/ingress's matter; this comes after the mesh
+// that is made of them.
 package ingress
 
 import (
@@ -20,6 +21,8 @@ type Wanted struct {
 	Namespace, Service string
 	// Ingresses as "namespace/name".
 	Ingresses []string
+
+	events []telling
 }
 
 // defaultService is the name that Istio's charts give the gateway's Service.

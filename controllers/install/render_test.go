@@ -4,9 +4,7 @@ package install
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,9 +17,9 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"github.com/isthmesh/isthmesh/test/golden"
+)
 
 const version = "v1.36.3"
 
@@ -69,7 +67,7 @@ func TestRender(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, filepath.Join("testdata", name+".txt"), digest(t, objects))
+			golden.File(t, filepath.Join("testdata", name+".txt"), digest(t, objects))
 		})
 	}
 }
@@ -91,22 +89,6 @@ func digest(t *testing.T, objects []*unstructured.Unstructured) string {
 		fmt.Fprintf(&b, "\n%s %s\n", itemOf(o), raw)
 	}
 	return b.String()
-}
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v: run `go test ./controllers/install -update`", err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", file, diff)
-	}
 }
 
 func TestRenderIsDeterministic(t *testing.T) {

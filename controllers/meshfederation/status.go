@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,9 +17,6 @@ import (
 
 // expiring is how long before its end a root is spoken of.
 const expiring = 90 * 24 * time.Hour
-
-// mostNames of members in a status.
-const mostNames = 10
 
 // Facts are what one reconcile found about a federation.
 type Facts struct {
@@ -68,7 +64,7 @@ func statusOf(federation *v1alpha1.MeshFederation, f Facts, now time.Time) v1alp
 // neither the trust's nor a member's fault, so it comes in between.
 func complete(f Facts, conditions []metav1.Condition) []metav1.Condition {
 	if f.Deleting {
-		message := "members leave: " + list(f.Leaving)
+		message := "members leave: " + status.Names(f.Leaving)
 		return append([]metav1.Condition{
 			status.False(v1alpha1.Ready, v1alpha1.ReasonDeleting, "%s", message),
 			status.True(v1alpha1.Reconciling, v1alpha1.ReasonDeleting, "%s", message),
@@ -115,7 +111,7 @@ func membersReady(federation *v1alpha1.MeshFederation, f Facts) metav1.Condition
 			"no MeshMember in namespace %q has the labels of spec.memberSelector (%s)", federation.Namespace, selectorOf(federation))
 	case len(missing) > 0:
 		return status.False(v1alpha1.MembersReady, v1alpha1.ReasonMembersNotReady,
-			"%d of %d members are not ready: %s; `kubectl describe meshmember` tells more", len(missing), len(f.Members), list(missing))
+			"%d of %d members are not ready: %s; `kubectl describe meshmember` tells more", len(missing), len(f.Members), status.Names(missing))
 	default:
 		return status.True(v1alpha1.MembersReady, v1alpha1.ReasonMembersReady, "")
 	}
@@ -130,19 +126,11 @@ func count(members []Member) v1alpha1.MemberCount {
 	for _, m := range members {
 		if m.Ready {
 			out.Ready++
-		} else if len(out.NotReady) < mostNames {
+		} else if len(out.NotReady) < status.MostNames {
 			out.NotReady = append(out.NotReady, m.Name)
 		}
 	}
 	slices.Sort(out.NotReady)
 	out.Summary = fmt.Sprintf("%d/%d", out.Ready, out.Total)
 	return out
-}
-
-// list names things, at most ten of them.
-func list(names []string) string {
-	if len(names) <= mostNames {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNames], ", "), len(names)-mostNames)
 }

@@ -4,10 +4,8 @@ package meshfederation
 
 import (
 	"crypto/x509"
-	"flag"
 	"fmt"
 	"math/big"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -19,10 +17,9 @@ import (
 	"github.com/isthmesh/isthmesh/api/v1alpha1"
 	"github.com/isthmesh/isthmesh/controllers/status"
 	"github.com/isthmesh/isthmesh/federation/trust"
+	"github.com/isthmesh/isthmesh/test/golden"
 	"github.com/isthmesh/isthmesh/test/kubectl"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // now is the time of all tests here.
 var now = time.Date(2030, 5, 1, 12, 0, 0, 0, time.UTC)
@@ -115,23 +112,7 @@ func TestWhatPeopleSee(t *testing.T) {
 			got := "$ kubectl get meshfederations\n" + kubectl.Get(t, "MeshFederation", false, f) +
 				"\n$ kubectl get meshfederations -o wide\n" + kubectl.Get(t, "MeshFederation", true, f) +
 				"\n$ kubectl describe meshfederation shop\n" + kubectl.Describe(t, "MeshFederation", &shown, events...)
-			golden(t, filepath.Join("testdata", name+".txt"), got)
+			golden.File(t, filepath.Join("testdata", name+".txt"), got)
 		})
-	}
-}
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v: run `go test ./controllers/meshfederation -update`", err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", file, diff)
 	}
 }

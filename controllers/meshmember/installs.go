@@ -169,10 +169,10 @@ func installProblem(cluster *remote.Cluster, err error) *Problem {
 func installedEvent(result install.Result) *status.Event {
 	var parts []string
 	if len(result.Changed) > 0 {
-		parts = append(parts, fmt.Sprintf("applied %d objects: %s", len(result.Changed), list(result.Changed)))
+		parts = append(parts, fmt.Sprintf("applied %d objects: %s", len(result.Changed), status.Names(result.Changed)))
 	}
 	if len(result.Pruned) > 0 {
-		parts = append(parts, fmt.Sprintf("deleted %d objects: %s", len(result.Pruned), list(result.Pruned)))
+		parts = append(parts, fmt.Sprintf("deleted %d objects: %s", len(result.Pruned), status.Names(result.Pruned)))
 	}
 	if len(parts) == 0 {
 		return nil

@@ -168,7 +168,7 @@ const mendLeft = "`isthmesh uninstall member --kubeconfig <its kubeconfig>` take
 func uninstalledNote(left install.Left) string {
 	note := "the mesh is taken out of the cluster; pods that still have a sidecar lose it when they are restarted"
 	if len(left.Kept) > 0 {
-		note += "; kept: " + list(left.Kept)
+		note += "; kept: " + status.Names(left.Kept)
 	}
 	return note
 }
@@ -176,7 +176,7 @@ func uninstalledNote(left install.Left) string {
 func leftBehindNote(problem *Problem, left install.Left) string {
 	what := "namespace " + v1alpha1.SystemNamespace + ", webhook configurations, cluster roles and definitions of the mesh"
 	if len(left.Going) > 0 {
-		what = list(left.Going)
+		what = status.Names(left.Going)
 	}
 	why := "it took too long"
 	if problem != nil {

@@ -4,7 +4,6 @@ package meshmember
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,9 +11,6 @@ import (
 	"github.com/isthmesh/isthmesh/api/v1alpha1"
 	"github.com/isthmesh/isthmesh/controllers/status"
 )
-
-// mostNames that a message or a list in a status names.
-const mostNames = 10
 
 // statusOf makes a member's status of what it was and of what was found now.
 // What could not be found out stays as it was, so that the rest of the
@@ -76,7 +72,7 @@ func leavingMessage(l *Leaving) string {
 	if len(l.Going) == 0 {
 		return "withdrawn from the federation; other members drop its services"
 	}
-	return "deleting " + list(l.Going) + " in the cluster"
+	return "deleting " + status.Names(l.Going) + " in the cluster"
 }
 
 func trustReady(f Facts, t v1alpha1.MemberTrustStatus, now time.Time) metav1.Condition {
@@ -183,7 +179,7 @@ func syncStatus(f Facts) v1alpha1.SyncStatus {
 		ImportedServices: int32(f.Stream.Imported),
 	}
 	for _, r := range f.Stream.Refused {
-		if len(out.RefusedExports) < mostNames {
+		if len(out.RefusedExports) < status.MostNames {
 			out.RefusedExports = append(out.RefusedExports, r.Namespace+"/"+r.Name)
 		}
 	}
@@ -196,12 +192,4 @@ func summary(addresses []string) string {
 		return addresses[0]
 	}
 	return fmt.Sprintf("%s (+%d)", addresses[0], len(addresses)-1)
-}
-
-// list names things, at most ten of them.
-func list(names []string) string {
-	if len(names) <= mostNames {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNames], ", "), len(names)-mostNames)
 }

@@ -3,9 +3,7 @@
 package meshmember
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -18,10 +16,9 @@ import (
 	"github.com/isthmesh/isthmesh/controllers/remote"
 	"github.com/isthmesh/isthmesh/controllers/status"
 	"github.com/isthmesh/isthmesh/federation/hub"
+	"github.com/isthmesh/isthmesh/test/golden"
 	"github.com/isthmesh/isthmesh/test/kubectl"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // now is the time of all tests here.
 var now = time.Date(2030, 5, 1, 12, 0, 0, 0, time.UTC)
@@ -154,7 +151,7 @@ func TestWhatPeopleSee(t *testing.T) {
 			got := "$ kubectl get meshmembers\n" + kubectl.Get(t, "MeshMember", false, m) +
 				"\n$ kubectl get meshmembers -o wide\n" + kubectl.Get(t, "MeshMember", true, m) +
 				"\n$ kubectl describe meshmember west\n" + kubectl.Describe(t, "MeshMember", &shown, eventsOf(status.Transitions(nil, m.Status.Conditions))...)
-			golden(t, filepath.Join("testdata", name+".txt"), got)
+			golden.File(t, filepath.Join("testdata", name+".txt"), got)
 		})
 	}
 }
@@ -170,22 +167,6 @@ func eventsOf(in []status.Event) []corev1.Event {
 		}
 	}
 	return out
-}
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v: run `go test ./controllers/meshmember -update`", err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", file, diff)
-	}
 }
 
 // TestStatusIsStable: the same facts a while later are the same status.

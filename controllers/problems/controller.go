@@ -3,6 +3,7 @@
 package problems
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -68,7 +69,7 @@ func (c *Controller) Run(ctx context.Context) error {
 			})
 			c.report(ctx, failed)
 		}
-		if time.Since(resynced) > orDefault(c.Resync, 10*time.Minute) {
+		if time.Since(resynced) > cmp.Or(c.Resync, 10*time.Minute) {
 			resynced = time.Now()
 			for _, e := range c.memory {
 				e.sure = false
@@ -96,16 +97,9 @@ func (c *Controller) report(ctx context.Context, err error) {
 	}
 }
 
-func orDefault(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
-	}
-	return d
-}
-
 // round looks at what is due, and tells when there is more to do.
 func (c *Controller) round(ctx context.Context) (next time.Time, err error) {
-	due, next := plan(c.Facts(), c.memory, time.Now(), orDefault(c.Calm, 10*time.Second))
+	due, next := plan(c.Facts(), c.memory, time.Now(), cmp.Or(c.Calm, 10*time.Second))
 	if len(due) > batch {
 		due, next = due[:batch], time.Now()
 	}
@@ -150,14 +144,14 @@ func (c *Controller) look(ctx context.Context, t task) error {
 
 // wait for the pause, then for a change, or until something is due.
 func (c *Controller) wait(ctx context.Context, next time.Time) error {
-	timer := time.NewTimer(orDefault(c.Pause, time.Second))
+	timer := time.NewTimer(cmp.Or(c.Pause, time.Second))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	until := orDefault(c.Poll, 5*time.Second)
+	until := cmp.Or(c.Poll, 5*time.Second)
 	if !next.IsZero() {
 		until = min(until, max(0, time.Until(next)))
 	}

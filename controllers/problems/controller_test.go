@@ -19,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -134,6 +135,39 @@ func (w *world) grant() {
 	}
 	w.limited.QPS, w.limited.Burst = 200, 400
 	w.limited.Wrap(func(next http.RoundTripper) http.RoundTripper { return recorder{w, next} })
+}
+
+// role of the chart in the control plane's namespace.
+func (w *world) role(kube kubernetes.Interface, namespace string) {
+	w.Helper()
+	text, err := os.ReadFile("../../charts/istiod/templates/role.yaml")
+	if err != nil {
+		w.Fatal(err)
+	}
+	var plain strings.Builder
+	for line := range strings.Lines(strings.Split(string(text), "\n---")[0]) {
+		if !strings.Contains(line, "{{") {
+			plain.WriteString(line)
+		}
+	}
+	var role rbacv1.Role
+	if err := yaml.Unmarshal([]byte(plain.String()), &role); err != nil {
+		w.Fatal(err)
+	}
+	role.Name, role.Namespace, role.Labels = "istiod", namespace, nil
+	if _, err := kube.CoreV1().Namespaces().Create(w.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		w.Fatal(err)
+	}
+	if _, err := kube.RbacV1().Roles(namespace).Create(w.Context(), &role, metav1.CreateOptions{}); err != nil {
+		w.Fatal(err)
+	}
+	if _, err := kube.RbacV1().RoleBindings(namespace).Create(w.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "istiod"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: "rbac.authorization.k8s.io", Kind: "Role", Name: "istiod"},
+		Subjects:   []rbacv1.Subject{{APIGroup: "rbac.authorization.k8s.io", Kind: "User", Name: "istiod"}},
+	}, metav1.CreateOptions{}); err != nil {
+		w.Fatal(err)
+	}
 }
 
 // recorder notes what is written.

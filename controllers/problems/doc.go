@@ -11,6 +11,6 @@
 // object's.
 //
 // The writer knows the Problems of all objects, and of the proxies that are
-// connected to its own replica. What only a proxy of another replica rejects is
-// in that replica's log and /debug/problemsz.
+// connected to its own replica. What only a proxy of another replica rejects that
+// replica tells it (Reporter, Others).
 package problems

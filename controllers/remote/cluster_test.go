@@ -17,7 +17,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -39,23 +38,6 @@ func secretWith(t *testing.T, kubeconfig []byte) *corev1.Secret {
 func userKubeconfig(t *testing.T, name string, groups ...string) []byte {
 	t.Helper()
 	out, err := server.Kubeconfig(name, groups...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// pointedAt changes the server of a kubeconfig.
-func pointedAt(t *testing.T, kubeconfig []byte, url string) []byte {
-	t.Helper()
-	config, err := clientcmd.Load(kubeconfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range config.Clusters {
-		c.Server = url
-	}
-	out, err := clientcmd.Write(*config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,13 +68,13 @@ func TestIdentify(t *testing.T) {
 		},
 		"NoRights": {kubeconfig: userKubeconfig(t, "nobody"), reason: v1alpha1.ReasonForbidden, message: "may not get,create,patch,delete namespaces; get,create,patch,delete customresourcedefinitions.apiextensions.k8s.io;"},
 		"Refused": {
-			kubeconfig: pointedAt(t, good, "https://127.0.0.1:1"), reason: v1alpha1.ReasonAPIServerUnreachable,
+			kubeconfig: apiserver.PointedAt(t, good, "https://127.0.0.1:1"), reason: v1alpha1.ReasonAPIServerUnreachable,
 			message: "no API server answers the hub at https://127.0.0.1:1: dial: connection refused; check that the address is right and that the hub's network reaches it",
 		},
-		"Silent":   {kubeconfig: pointedAt(t, good, "https://"+dead.Addr().String()), reason: v1alpha1.ReasonAPIServerUnreachable, message: "no answer within 5s"},
-		"NoTLS":    {kubeconfig: pointedAt(t, good, "https://"+plain.Listener.Addr().String()), reason: v1alpha1.ReasonAPIServerUnreachable, message: "doesn't speak TLS"},
-		"Stranger": {kubeconfig: pointedAt(t, good, stranger.URL), reason: v1alpha1.ReasonAPIServerUntrusted, message: "not one that the kubeconfig trusts (x509: certificate signed by unknown authority"},
-		"NoName":   {kubeconfig: pointedAt(t, good, "https://west.invalid:6443"), reason: v1alpha1.ReasonAPIServerUnreachable, message: "DNS"},
+		"Silent":   {kubeconfig: apiserver.PointedAt(t, good, "https://"+dead.Addr().String()), reason: v1alpha1.ReasonAPIServerUnreachable, message: "no answer within 5s"},
+		"NoTLS":    {kubeconfig: apiserver.PointedAt(t, good, "https://"+plain.Listener.Addr().String()), reason: v1alpha1.ReasonAPIServerUnreachable, message: "doesn't speak TLS"},
+		"Stranger": {kubeconfig: apiserver.PointedAt(t, good, stranger.URL), reason: v1alpha1.ReasonAPIServerUntrusted, message: "not one that the kubeconfig trusts (x509: certificate signed by unknown authority"},
+		"NoName":   {kubeconfig: apiserver.PointedAt(t, good, "https://west.invalid:6443"), reason: v1alpha1.ReasonAPIServerUnreachable, message: "DNS"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -11,14 +11,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/isthmesh/isthmesh/controllers/relay"
 )
 
 const (
@@ -42,14 +41,15 @@ type Reconciler struct {
 // SetupWithManager adds the controller to a manager, whose cache should hold
 // only ConfigMaps of this name.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	all := make(chan event.GenericEvent)
-	if err := mgr.Add(runnable(func(ctx context.Context) error { return r.relay(ctx, all) })); err != nil {
+	again := relay.New(r.Client, r.Changed)
+	every := again.Every(&corev1.NamespaceList{})
+	if err := mgr.Add(again); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).Named("rootcert").
 		For(&corev1.Namespace{}).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(namespaceOf)).
-		WatchesRawSource(source.Channel(all, handler.EnqueueRequestsFromMapFunc(r.everyNamespace))).
+		WatchesRawSource(every).
 		Complete(reconcile.AsReconciler(r.Client, r))
 }
 
@@ -80,45 +80,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, ns *corev1.Namespace) (ctrl.
 	return ctrl.Result{}, nil
 }
 
-// relay turns "the roots changed" into an event that reaches every namespace.
-func (r *Reconciler) relay(ctx context.Context, all chan<- event.GenericEvent) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-r.Changed:
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case all <- event.GenericEvent{Object: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: Name}}}:
-		}
-	}
-}
-
-func (r *Reconciler) everyNamespace(ctx context.Context, _ client.Object) []reconcile.Request {
-	var list corev1.NamespaceList
-	if err := r.Client.List(ctx, &list); err != nil {
-		return nil // the cache is gone: so is the process
-	}
-	out := make([]reconcile.Request, 0, len(list.Items))
-	for i := range list.Items {
-		out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-	}
-	return out
-}
-
 func namespaceOf(_ context.Context, o client.Object) []reconcile.Request {
 	if o.GetName() != Name {
 		return nil
 	}
 	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: o.GetNamespace()}}}
 }
-
-// runnable is a Runnable that every replica runs, leader or not.
-type runnable func(context.Context) error
-
-func (r runnable) Start(ctx context.Context) error { return r(ctx) }
-
-// NeedLeaderElection is false: applying the same content twice is harmless.
-func (runnable) NeedLeaderElection() bool { return false }

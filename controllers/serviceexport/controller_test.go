@@ -8,13 +8,10 @@ import (
 	"testing"
 	"time"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/mcs-api/config/crd"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 	client "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
-	"sigs.k8s.io/yaml"
 
 	"github.com/isthmesh/isthmesh/controllers/serviceexport"
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -131,13 +128,7 @@ func TestStatus(t *testing.T) {
 // install puts the definition of the multi-cluster services API into the API server.
 func install(t *testing.T) client.Interface {
 	t.Helper()
-	var definition apiextensionsv1.CustomResourceDefinition
-	if err := yaml.Unmarshal(crd.ServiceExportCRD, &definition); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := envtest.InstallCRDs(server.Config, envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{&definition}}); err != nil {
-		t.Fatal(err)
-	}
+	server.Define(t, crd.ServiceExportCRD)
 	c, err := client.NewForConfig(server.Config)
 	if err != nil {
 		t.Fatal(err)

@@ -14,13 +14,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/mcs-api/config/crd"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 	client "sigs.k8s.io/mcs-api/pkg/client/clientset/versioned"
-	"sigs.k8s.io/yaml"
 
 	"github.com/isthmesh/isthmesh/controllers/serviceimport"
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -149,15 +146,10 @@ func describe(i mcs.ServiceImport) string {
 	return fmt.Sprintf("%s/%s %s %s %s from %s", i.Namespace, i.Name, i.Spec.Type, strings.Join(i.Spec.IPs, ","), strings.Join(ports, ","), strings.Join(from, ","))
 }
 
+// install puts the definition of the multi-cluster services API into the API server.
 func install(t *testing.T) client.Interface {
 	t.Helper()
-	var definition apiextensionsv1.CustomResourceDefinition
-	if err := yaml.Unmarshal(crd.ServiceImportCRD, &definition); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := envtest.InstallCRDs(server.Config, envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{&definition}}); err != nil {
-		t.Fatal(err)
-	}
+	server.Define(t, crd.ServiceImportCRD)
 	c, err := client.NewForConfig(server.Config)
 	if err != nil {
 		t.Fatal(err)

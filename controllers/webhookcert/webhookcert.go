@@ -13,10 +13,9 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/isthmesh/isthmesh/controllers/relay"
 )
 
 // Reconciler writes the roots into webhook configurations.
@@ -35,31 +34,24 @@ type Reconciler struct {
 
 // SetupWithManager adds the controllers of both kinds to a manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	var mutating chan event.GenericEvent // nil while nobody listens
-	validating := make(chan event.GenericEvent)
+	again := relay.New(r.Client, r.Changed)
 	if !r.ValidatingOnly {
-		mutating = make(chan event.GenericEvent)
-	}
-	err := mgr.Add(runnable(func(ctx context.Context) error { return r.relay(ctx, mutating, validating) }))
-	if err != nil {
-		return err
-	}
-	if !r.ValidatingOnly {
-		if err := r.setUpMutating(mgr, mutating); err != nil {
+		err := ctrl.NewControllerManagedBy(mgr).Named("webhookcert-mutating").
+			For(&admissionv1.MutatingWebhookConfiguration{}).
+			WatchesRawSource(again.Every(&admissionv1.MutatingWebhookConfigurationList{})).
+			Complete(reconcile.AsReconciler(r.Client, reconcile.ObjectReconciler[*admissionv1.MutatingWebhookConfiguration](mutatingReconciler{r})))
+		if err != nil {
 			return err
 		}
 	}
-	return ctrl.NewControllerManagedBy(mgr).Named("webhookcert-validating").
+	err := ctrl.NewControllerManagedBy(mgr).Named("webhookcert-validating").
 		For(&admissionv1.ValidatingWebhookConfiguration{}).
-		WatchesRawSource(source.Channel(validating, handler.EnqueueRequestsFromMapFunc(r.everyValidating))).
+		WatchesRawSource(again.Every(&admissionv1.ValidatingWebhookConfigurationList{})).
 		Complete(reconcile.AsReconciler(r.Client, reconcile.ObjectReconciler[*admissionv1.ValidatingWebhookConfiguration](validatingReconciler{r})))
-}
-
-func (r *Reconciler) setUpMutating(mgr ctrl.Manager, mutating <-chan event.GenericEvent) error {
-	return ctrl.NewControllerManagedBy(mgr).Named("webhookcert-mutating").
-		For(&admissionv1.MutatingWebhookConfiguration{}).
-		WatchesRawSource(source.Channel(mutating, handler.EnqueueRequestsFromMapFunc(r.everyMutating))).
-		Complete(reconcile.AsReconciler(r.Client, reconcile.ObjectReconciler[*admissionv1.MutatingWebhookConfiguration](mutatingReconciler{r})))
+	if err != nil {
+		return err
+	}
+	return mgr.Add(again)
 }
 
 type mutatingReconciler struct{ *Reconciler }
@@ -107,58 +99,3 @@ func (r *Reconciler) patch(ctx context.Context, kind string, changed bool, next,
 	}
 	return ctrl.Result{}, nil
 }
-
-// relay turns "the roots changed" into an event that reaches every configuration.
-func (r *Reconciler) relay(ctx context.Context, mutating, validating chan<- event.GenericEvent) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-r.Changed:
-		}
-		if mutating != nil {
-			select {
-			case <-ctx.Done():
-				return nil
-			case mutating <- event.GenericEvent{Object: &admissionv1.MutatingWebhookConfiguration{}}:
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case validating <- event.GenericEvent{Object: &admissionv1.ValidatingWebhookConfiguration{}}:
-		}
-	}
-}
-
-func (r *Reconciler) everyMutating(ctx context.Context, _ client.Object) []reconcile.Request {
-	var list admissionv1.MutatingWebhookConfigurationList
-	if err := r.Client.List(ctx, &list); err != nil {
-		return nil // the cache is gone: so is the process
-	}
-	out := make([]reconcile.Request, 0, len(list.Items))
-	for i := range list.Items {
-		out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-	}
-	return out
-}
-
-func (r *Reconciler) everyValidating(ctx context.Context, _ client.Object) []reconcile.Request {
-	var list admissionv1.ValidatingWebhookConfigurationList
-	if err := r.Client.List(ctx, &list); err != nil {
-		return nil // the cache is gone: so is the process
-	}
-	out := make([]reconcile.Request, 0, len(list.Items))
-	for i := range list.Items {
-		out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-	}
-	return out
-}
-
-// runnable is a Runnable that every replica runs, leader or not.
-type runnable func(context.Context) error
-
-func (r runnable) Start(ctx context.Context) error { return r(ctx) }
-
-// NeedLeaderElection is false: writing the same content twice is harmless.
-func (runnable) NeedLeaderElection() bool { return false }

@@ -6,6 +6,7 @@
 //	csr        key and certificate from the control plane's CA
 //	sds        both given to Envoy over a socket
 //	bootstrap  the file that Envoy starts with
+//	patches    what EnvoyFilters want different in that file
 //	process    Envoy itself, as a child
 //	admin      Envoy's administration interface
 //	health     is the proxy ready

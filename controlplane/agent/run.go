@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -59,6 +60,7 @@ func Run(ctx context.Context, s Settings) (int, error) {
 	})
 	group.Go(func() error { return names.serve(parts) })
 
+	patcher := newPatcher(s, node, controlPlane, names.leaf.Load)
 	issued := make(chan struct{})
 	renewer := &csr.Renewer{
 		Authority: &csr.Client{
@@ -88,7 +90,7 @@ func Run(ctx context.Context, s Settings) (int, error) {
 	case <-ctx.Done():
 	case <-parts.Done():
 	case <-issued:
-		if code, err = runEnvoy(ctx, parts, s, ready, drainer); err != nil {
+		if code, err = runEnvoy(ctx, parts, s, ready, drainer, patcher); err != nil {
 			group.Go(func() error { return err })
 		}
 	}
@@ -101,7 +103,7 @@ func Run(ctx context.Context, s Settings) (int, error) {
 
 // runEnvoy starts Envoy and returns when it has ended. When ctx ends it is
 // drained before; when parts end, something of the agent broke.
-func runEnvoy(ctx, parts context.Context, s Settings, ready *health.Checker, drainer *drain.Drainer) (int, error) {
+func runEnvoy(ctx, parts context.Context, s Settings, ready *health.Checker, drainer *drain.Drainer, patcher *patcher) (int, error) {
 	log := logr.FromContextOrDiscard(ctx)
 	options, err := s.bootstrap()
 	if err != nil {
@@ -111,6 +113,7 @@ func runEnvoy(ctx, parts context.Context, s Settings, ready *health.Checker, dra
 	if err != nil {
 		return 1, err
 	}
+	config, refused := patcher.apply(ctx, config)
 	if err := bootstrap.Write(s.bootstrapFile(), config); err != nil {
 		return 1, err
 	}
@@ -118,16 +121,26 @@ func runEnvoy(ctx, parts context.Context, s Settings, ready *health.Checker, dra
 	if err != nil {
 		return 1, err
 	}
+	if len(refused) > 0 {
+		telling, stop := context.WithCancel(parts)
+		var told sync.WaitGroup
+		told.Go(func() { patcher.client.Refuse(telling, refused) })
+		defer func() { stop(); told.Wait() }()
+	}
+	defer time.AfterFunc(stands, patcher.stood).Stop()
 	log.Info("Envoy started", "node", s.Node.ID(), "discovery", s.Discovery)
 
 	select {
 	case <-envoy.Done():
 		if envoy.Code() == 0 {
+			patcher.stood()
 			return 0, nil
 		}
 		return envoy.Code(), fmt.Errorf("envoy ended by itself with code %d: its log says why", envoy.Code())
 	case <-parts.Done():
+		patcher.stood()
 	case <-ctx.Done():
+		patcher.stood()
 		ready.Stop()
 		drained := make(chan struct{})
 		go func() { defer close(drained); drainer.Finish(parts) }()

@@ -61,6 +61,12 @@ type Settings struct {
 	Stats bootstrap.Stats
 	// FlushInterval is how long access logs wait in memory.
 	FlushInterval time.Duration
+	// FlushKilobytes is how much of them may wait; 0 is Envoy's own default.
+	FlushKilobytes uint32
+	// Environment of Envoy, as "NAME=value", sorted: what its configuration may name.
+	Environment []string
+	// Runtime are values of Envoy's runtime.
+	Runtime map[string]string
 	// MaxConnections from downstream; MemoryLimit is the container's, in
 	// bytes, or zero without one.
 	MaxConnections, MemoryLimit uint64
@@ -124,6 +130,7 @@ func (s *Settings) bootstrap() (bootstrap.Options, error) {
 		IPv6:           s.ipv6(),
 		MaxConnections: s.MaxConnections,
 		Stats:          s.Stats,
+		Runtime:        s.Runtime,
 		MaxHeap:        maxHeap(s.MemoryLimit),
 	}, nil
 }
@@ -131,8 +138,8 @@ func (s *Settings) bootstrap() (bootstrap.Options, error) {
 func (s *Settings) process() process.Options {
 	return process.Options{
 		Path: s.EnvoyPath, Bootstrap: s.bootstrapFile(), Concurrency: s.Concurrency,
-		DrainTime: s.DrainTime, FlushInterval: s.FlushInterval, LogLevel: s.LogLevel, ComponentLogLevel: s.ComponentLogLevel,
-		Output: s.EnvoyOutput,
+		DrainTime: s.DrainTime, FlushInterval: s.FlushInterval, FlushKilobytes: s.FlushKilobytes, LogLevel: s.LogLevel, ComponentLogLevel: s.ComponentLogLevel,
+		Environment: s.Environment, Output: s.EnvoyOutput,
 	}
 }
 

@@ -31,6 +31,7 @@ import (
 	securityv1 "istio.io/api/security/v1alpha1"
 
 	"github.com/isthmesh/isthmesh/controlplane/agent/nds"
+	"github.com/isthmesh/isthmesh/controlplane/envoy"
 )
 
 const (
@@ -49,13 +50,18 @@ type standIn struct {
 	key     *ecdsa.PrivateKey
 	ttl     time.Duration
 
-	listeners, clusters, names *cachev3.LinearCache
-	stop                       func()
+	listeners, clusters, names, bootstraps *cachev3.LinearCache
+	stop                                   func()
 
 	mu     sync.Mutex
 	issued []string
 	// namesKnown is what the last new stream of names said that it knows.
 	namesKnown map[string]string
+	// old knows nothing of patches of the bootstrap.
+	old bool
+	// refused is what was last said of such patches; answered counts answers to them.
+	refused  string
+	answered int
 }
 
 func newStandIn(t *testing.T, ttl time.Duration) *standIn {
@@ -75,7 +81,7 @@ func newStandIn(t *testing.T, ttl time.Duration) *standIn {
 		root: root, key: key, ttl: ttl,
 		listeners: cachev3.NewLinearCache(resourcev3.ListenerType),
 		clusters:  cachev3.NewLinearCache(resourcev3.ClusterType),
-		names:     cachev3.NewLinearCache(nds.Type),
+		names:     cachev3.NewLinearCache(nds.Type), bootstraps: cachev3.NewLinearCache(envoy.BootstrapType),
 	}
 	c.start(t, "127.0.0.1:0")
 	return c
@@ -105,7 +111,7 @@ func (c *standIn) start(t *testing.T, address string) {
 		Classify:      func(r *cachev3.Request) string { return classify(r.GetTypeUrl()) },
 		ClassifyDelta: func(r *cachev3.DeltaRequest) string { return classify(r.GetTypeUrl()) },
 		Caches: map[string]cachev3.Cache{
-			resourcev3.ListenerType: c.listeners, resourcev3.ClusterType: c.clusters, nds.Type: c.names,
+			resourcev3.ListenerType: c.listeners, resourcev3.ClusterType: c.clusters, nds.Type: c.names, envoy.BootstrapType: c.bootstraps,
 		},
 	}
 	callbacks := serverv3.CallbackFuncs{StreamDeltaRequestFunc: func(_ int64, r *discoveryv3.DeltaDiscoveryRequest) error {
@@ -113,6 +119,14 @@ func (c *standIn) start(t *testing.T, address string) {
 		defer c.mu.Unlock()
 		if r.GetTypeUrl() == nds.Type && r.GetNode() != nil {
 			c.namesKnown = r.GetInitialResourceVersions()
+		}
+		if r.GetTypeUrl() == envoy.BootstrapType {
+			if c.old {
+				return status.Error(codes.InvalidArgument, "type not known")
+			}
+			if r.GetResponseNonce() != "" {
+				c.answered, c.refused = c.answered+1, r.GetErrorDetail().GetMessage()
+			}
 		}
 		return nil
 	}}

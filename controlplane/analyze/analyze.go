@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/scope"
 )
 
 // Reasons of the Problems that are found here.
@@ -33,8 +34,6 @@ const (
 	WrongProtocol = "WrongProtocol"
 	// TokenNotRead: a policy asks for a token that nothing verifies.
 	TokenNotRead = "TokenNotRead"
-	// Conflict: an older object wants the same, and wins.
-	Conflict = "Conflict"
 )
 
 // Mesh is what objects say about each other and is not so, sorted.
@@ -53,7 +52,10 @@ func Mesh(m *model.Mesh) []model.Problem {
 		a.gateways[g.Ref()] = g
 	}
 	a.routings()
-	a.conflicts()
+	if m.Settings != nil {
+		// Who wins is decided where it is followed.
+		a.problems = append(a.problems, scope.Build(m, nil).Problems()...)
+	}
 	a.policies()
 	a.selectors()
 	a.guards()

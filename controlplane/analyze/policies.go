@@ -51,13 +51,16 @@ func (a *analysis) subset(p *model.DestinationPolicy, subset *model.Subset, s mo
 	for _, set := range s.Endpoints {
 		for i := range set.Endpoints {
 			e := &set.Endpoints[i]
-			if e.Labels == "" && e.Workload == "" {
-				continue // another member's, whose labels aren't known
-			}
-			if e.Labels.Contain(subset.Labels) {
+			if e.In(subset.Labels) {
 				return
 			}
-			there = true
+			// Of another member's the labels may not be known.
+			there = there || e.Labels != "" || e.Workload != ""
+		}
+		for _, b := range set.Beyond {
+			if b.Labels == subset.Labels && len(b.Endpoints) > 0 {
+				return
+			}
 		}
 	}
 	if there {
@@ -75,25 +78,8 @@ func (a *analysis) selectors() {
 			a.tell(g.Origin, "spec.selector", SelectsNothing, "no workload has the labels %q, so nobody listens; correct them, or deploy a gateway that has them", g.Selector)
 		}
 	}
-	chosen := map[*model.Workload]*model.Scope{}
 	for _, s := range a.mesh.Scopes {
-		if s.Selector == "" {
-			continue
-		}
-		found := false
-		for _, w := range a.mesh.Workloads {
-			if w.Namespace != s.Namespace || !s.Selector.Select(w.Labels) {
-				continue
-			}
-			found = true
-			if older := chosen[w]; older != nil {
-				a.tell(s.Origin, "spec.workloadSelector", Conflict,
-					"Sidecar %q is older and selects workload %q too, so it holds there; narrow one of the two", older.Name, w.Name)
-				continue
-			}
-			chosen[w] = s
-		}
-		if !found {
+		if s.Selector != "" && !a.selects(s.Selector, s.Namespace) {
 			a.tell(s.Origin, "spec.workloadSelector", SelectsNothing, "no workload of this namespace has the labels %q; correct them", s.Selector)
 		}
 	}

@@ -52,7 +52,7 @@ func TestTokensOfARealAPIServer(t *testing.T) {
 		return "Bearer " + answer.Status.Token
 	}
 
-	c := &clock{}
+	c := &authntest.Clock{}
 	// Answers are kept for so short a time that each call is a review.
 	a := newTokens(t, kube.AuthenticationV1().TokenReviews(), c, authn.Limits{CacheTTL: time.Nanosecond, PeerBurst: 10000, Burst: 10000})
 	bound, unbound, orphan := issue(pod, authn.Audience), issue(nil, authn.Audience), issue(gone, authn.Audience)
@@ -69,7 +69,7 @@ func TestTokensOfARealAPIServer(t *testing.T) {
 		t.Errorf("caller is %+v", caller)
 	}
 
-	foreign := authntest.New(c.now)
+	foreign := authntest.New(c.Now)
 	for name, header := range map[string]string{
 		"OtherAudience": issue(pod, "vault"),
 		"APIAudience":   issue(pod),

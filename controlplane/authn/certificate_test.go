@@ -27,7 +27,7 @@ const cart = "spiffe://west.shop.example/ns/shop/sa/cart"
 // port is the control plane's port for proxies.
 type port struct {
 	*server
-	clock *clock
+	clock *authntest.Clock
 	roots atomic.Pointer[trust.Bundle]
 	api   *authntest.APIServer
 }
@@ -41,10 +41,10 @@ func (p *port) bundle() trust.Bundle { return *p.roots.Load() }
 
 func newPort(t testing.TB, signer ca, roots ...*x509.Certificate) *port {
 	t.Helper()
-	p := &port{clock: &clock{}}
-	p.api = authntest.New(p.clock.now)
+	p := &port{clock: &authntest.Clock{}}
+	p.api = authntest.New(p.clock.Now)
 	p.trust(roots...)
-	a := must[authn.Authenticator](t)(authn.New(authn.Options{TrustDomain: west, Roots: p.bundle, Reviews: p.api, Now: p.clock.now}))
+	a := must[authn.Authenticator](t)(authn.New(authn.Options{TrustDomain: west, Roots: p.bundle, Reviews: p.api, Now: p.clock.Now}))
 	own := signer.leaf(t, func(c *x509.Certificate) { c.DNSNames = []string{serverName} }, "spiffe://west.shop.example/ns/istio-system/sa/istiod")
 	p.server = serve(t, a, authn.ServerConfig(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return own, nil }, p.bundle))
 	return p
@@ -142,7 +142,7 @@ func TestCertificateExpiresOnStandingConnection(t *testing.T) {
 	conn := p.dial(t, p.bundle(), westCA.leaf(t, nil, cart))
 	_, err := p.call(t, conn)
 	wantStatus(t, err, codes.OK, "")
-	p.clock.advance(2 * time.Hour)
+	p.clock.Advance(2 * time.Hour)
 	_, err = p.call(t, conn)
 	wantStatus(t, err, codes.Unauthenticated, "expired at")
 }

@@ -8,10 +8,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"math/big"
-	"net"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +25,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/isthmesh/isthmesh/controlplane/authn"
+	"github.com/isthmesh/isthmesh/controlplane/authn/authntest"
 	"github.com/isthmesh/isthmesh/federation/trust"
 )
 
@@ -40,24 +39,6 @@ func must[T any](t testing.TB) func(T, error) T {
 		}
 		return v
 	}
-}
-
-// clock starts at the real time, because TLS goes by that, and can be moved on.
-type clock struct {
-	mu     sync.Mutex
-	offset time.Duration
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Now().Add(c.offset)
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.offset += d
 }
 
 // ca is a CA certificate with its key.
@@ -131,16 +112,7 @@ func serve(t testing.TB, a authn.Authenticator, config *tls.Config) *server {
 	}
 	g := grpc.NewServer(options...)
 	healthv1.RegisterHealthServer(g, health.NewServer())
-	listener := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
-	s.address = listener.Addr().String()
-	done := make(chan error, 1)
-	go func() { done <- g.Serve(listener) }()
-	t.Cleanup(func() {
-		g.Stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	s.address = authntest.Serve(t, g)
 	return s
 }
 

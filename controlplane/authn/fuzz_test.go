@@ -16,8 +16,8 @@ import (
 // FuzzAuthorizationHeader: no header makes it panic, lets anyone in but the
 // owner of a token, or shows up in an error.
 func FuzzAuthorizationHeader(f *testing.F) {
-	c := &clock{}
-	api := authntest.New(c.now)
+	c := &authntest.Clock{}
+	api := authntest.New(c.Now)
 	issue := func(t authntest.Token) string {
 		t.Namespace, t.ServiceAccount = "shop", "cart"
 		return "Bearer " + api.Issue(t)

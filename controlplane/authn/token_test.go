@@ -26,10 +26,10 @@ import (
 	"github.com/isthmesh/isthmesh/federation/trust"
 )
 
-func newTokens(t testing.TB, reviews authn.Reviewer, c *clock, limits authn.Limits) authn.Authenticator {
+func newTokens(t testing.TB, reviews authn.Reviewer, c *authntest.Clock, limits authn.Limits) authn.Authenticator {
 	t.Helper()
 	return must[authn.Authenticator](t)(authn.New(authn.Options{
-		TrustDomain: west, Roots: func() trust.Bundle { return nil }, Reviews: reviews, Now: c.now, Limits: limits,
+		TrustDomain: west, Roots: func() trust.Bundle { return nil }, Reviews: reviews, Now: c.Now, Limits: limits,
 	}))
 }
 
@@ -42,8 +42,8 @@ func from(ctx context.Context, address string) context.Context {
 }
 
 func TestToken(t *testing.T) {
-	c := &clock{}
-	api, foreign := authntest.New(c.now), authntest.New(c.now)
+	c := &authntest.Clock{}
+	api, foreign := authntest.New(c.Now), authntest.New(c.Now)
 	issue := func(t authntest.Token) string {
 		t.Namespace, t.ServiceAccount = "shop", "cart"
 		return "Bearer " + api.Issue(t)
@@ -102,7 +102,7 @@ func TestToken(t *testing.T) {
 			if diff := cmp.Diff(want, caller, sameCaller); diff != "" {
 				t.Errorf("caller differs (-want +got):\n%s", diff)
 			}
-			if left := caller.NotAfter.Sub(c.now()); left < 59*time.Minute || left > time.Hour {
+			if left := caller.NotAfter.Sub(c.Now()); left < 59*time.Minute || left > time.Hour {
 				t.Errorf("the proof is good for %s, the token for one hour", left)
 			}
 		})
@@ -124,8 +124,8 @@ func (a answers) Create(_ context.Context, r *authenticationv1.TokenReview, _ me
 
 // TestReviewIsReadStrictly: odd answers of an API server are no proof.
 func TestReviewIsReadStrictly(t *testing.T) {
-	c := &clock{}
-	token := authntest.New(c.now).Issue(authntest.Token{Namespace: "shop", ServiceAccount: "cart"})
+	c := &authntest.Clock{}
+	token := authntest.New(c.Now).Issue(authntest.Token{Namespace: "shop", ServiceAccount: "cart"})
 	yes := func(user string, audiences ...string) answers {
 		return answers{status: authenticationv1.TokenReviewStatus{Authenticated: true, User: authenticationv1.UserInfo{Username: user}, Audiences: audiences}}
 	}
@@ -157,8 +157,8 @@ func TestReviewIsReadStrictly(t *testing.T) {
 
 // TestReviewsAreCached counts the reviews that a series of calls costs.
 func TestReviewsAreCached(t *testing.T) {
-	c := &clock{}
-	api := authntest.New(c.now)
+	c := &authntest.Clock{}
+	api := authntest.New(c.Now)
 	a := newTokens(t, api, c, authn.Limits{CacheTTL: time.Minute, CacheSize: 8, PeerBurst: 1000, Burst: 1000})
 	token := func(life time.Duration, uid string) string {
 		return "Bearer " + api.Issue(authntest.Token{Namespace: "shop", ServiceAccount: "cart", Pod: "p", PodUID: uid, Life: life})
@@ -177,21 +177,21 @@ func TestReviewsAreCached(t *testing.T) {
 
 	long := token(time.Hour, "1")
 	reviews("first and again", 1, long, codes.OK, 50)
-	c.advance(61 * time.Second)
+	c.Advance(61 * time.Second)
 	reviews("after the cache's time", 1, long, codes.OK, 2)
 
 	short := token(10*time.Second, "2")
 	reviews("short token", 1, short, codes.OK, 2)
-	c.advance(11 * time.Second)
+	c.Advance(11 * time.Second)
 	reviews("expired token", 0, short, codes.Unauthenticated, 2)
 
 	bound := token(time.Hour, "3")
 	reviews("bound token", 1, bound, codes.OK, 1)
 	api.DeletePod("3")
 	reviews("deleted pod within the cache's time", 0, bound, codes.OK, 1)
-	c.advance(61 * time.Second)
+	c.Advance(61 * time.Second)
 	reviews("deleted pod later", 1, bound, codes.Unauthenticated, 3)
-	c.advance(1001 * time.Millisecond)
+	c.Advance(1001 * time.Millisecond)
 	reviews("refused token after a second", 1, bound, codes.Unauthenticated, 1)
 
 	for i := range 20 {
@@ -209,8 +209,8 @@ func TestReviewsAreCached(t *testing.T) {
 
 // TestCallersDoNotShareTheirCaller: what one call does with its Caller does not reach the next.
 func TestCallersDoNotShareTheirCaller(t *testing.T) {
-	c := &clock{}
-	api := authntest.New(c.now)
+	c := &authntest.Clock{}
+	api := authntest.New(c.Now)
 	a := newTokens(t, api, c, authn.Limits{})
 	header := "Bearer " + api.Issue(authntest.Token{Namespace: "shop", ServiceAccount: "cart"})
 	for range 3 {
@@ -226,8 +226,8 @@ func TestCallersDoNotShareTheirCaller(t *testing.T) {
 // TestOneReviewForAllWhoWait: many at once with one token cost one review,
 // and one who goes away doesn't take the others' answer along.
 func TestOneReviewForAllWhoWait(t *testing.T) {
-	c := &clock{}
-	api := authntest.New(c.now)
+	c := &authntest.Clock{}
+	api := authntest.New(c.Now)
 	release := make(chan struct{})
 	api.Hold(release)
 	a := newTokens(t, api, c, authn.Limits{PeerBurst: 100})
@@ -273,10 +273,10 @@ func waitFor(t testing.TB, done func() bool) {
 }
 
 func TestReviewsAreLimited(t *testing.T) {
-	c := &clock{}
-	api := authntest.New(c.now)
+	c := &authntest.Clock{}
+	api := authntest.New(c.Now)
 	token := func() string {
-		return "Bearer " + api.Issue(authntest.Token{Namespace: "shop", ServiceAccount: "cart", Pod: "p", PodUID: c.now().String()})
+		return "Bearer " + api.Issue(authntest.Token{Namespace: "shop", ServiceAccount: "cart", Pod: "p", PodUID: c.Now().String()})
 	}
 	a := newTokens(t, api, c, authn.Limits{PeerPerSecond: 1e-6, PeerBurst: 3, PerSecond: 1e-6, Burst: 5})
 	codesOf := func(address string, n int) (out []codes.Code) {
@@ -299,8 +299,8 @@ func TestReviewsAreLimited(t *testing.T) {
 }
 
 func TestReviewTimesOut(t *testing.T) {
-	c := &clock{}
-	api := authntest.New(c.now)
+	c := &authntest.Clock{}
+	api := authntest.New(c.Now)
 	release := make(chan struct{})
 	defer close(release)
 	api.Hold(release)

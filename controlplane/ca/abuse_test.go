@@ -54,7 +54,7 @@ func general(tag int, value string) asn1.RawValue {
 func TestCSRAbuse(t *testing.T) {
 	t.Setenv("GODEBUG", "rsa1024min=0") // to make a weak key
 	s := newService(t)
-	foreignCluster := authntest.New(s.clock.now)
+	foreignCluster := authntest.New(s.clock.Now)
 	cartToken := s.token(authntest.Token{Pod: "cart-0", PodUID: "uid-0"})
 	s.api.DeletePod("uid-gone")
 

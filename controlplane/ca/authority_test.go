@@ -133,12 +133,12 @@ func TestLifeOfALeaf(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &clock{}
-			test.settings.TrustDomain, test.settings.Now, test.settings.Rand = west, c.now, rand.Reader
+			test.settings.TrustDomain, test.settings.Now, test.settings.Rand = west, c.Now, rand.Reader
 			a := must[*ca.Authority](t)(ca.NewAuthority(test.settings))
 			wantErr(t, a.Use(memberSigner(t, root, west, test.signer)), "")
 			signed := must[*ca.Certificate](t)(a.Sign(ca.Request{CSR: csrOf(t, ecKey(t), x509.CertificateRequest{}), ID: cart, TTL: test.ttl}))
 			leaf := parse(t, signed.Leaf)
-			if got := leaf.NotAfter.Sub(c.now()); got > test.want || got < test.want-10*time.Second {
+			if got := leaf.NotAfter.Sub(c.Now()); got > test.want || got < test.want-10*time.Second {
 				t.Errorf("leaf lives for %s, want %s", got, test.want)
 			}
 			if signed.Trimmed != test.trimmed || !signed.NotAfter.Equal(leaf.NotAfter) {
@@ -174,7 +174,7 @@ func TestSignRefuses(t *testing.T) {
 	ready := newAuthority(t, &clock{}, memberSigner(t, root, west, 0))
 	late := &clock{}
 	expired := newAuthority(t, late, memberSigner(t, root, west, time.Hour))
-	late.advance(time.Hour)
+	late.Advance(time.Hour)
 	for name, test := range map[string]struct {
 		authority *ca.Authority
 		req       ca.Request
@@ -209,7 +209,7 @@ func TestUseRefuses(t *testing.T) {
 	other := memberSigner(t, root, spiffeid.RequireTrustDomainFromString("east.shop.example"), 0)
 	wantErr(t, a.Use(other), `can't be used in trust domain "west.shop.example"`)
 	short := memberSigner(t, root, west, time.Hour)
-	c.advance(2 * time.Hour)
+	c.Advance(2 * time.Hour)
 	wantErr(t, a.Use(short), "expired")
 	if a.Signer() != good || !a.Roots().Equal(root.Bundle()) {
 		t.Error("a refused signer took the place of a good one")

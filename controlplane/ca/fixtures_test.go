@@ -10,12 +10,12 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
+	"github.com/isthmesh/isthmesh/controlplane/authn/authntest"
 	"github.com/isthmesh/isthmesh/controlplane/ca"
 	"github.com/isthmesh/isthmesh/federation/trust"
 )
@@ -27,6 +27,8 @@ var (
 
 const day = 24 * time.Hour
 
+type clock = authntest.Clock
+
 func must[T any](t testing.TB) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
@@ -35,24 +37,6 @@ func must[T any](t testing.TB) func(T, error) T {
 		}
 		return v
 	}
-}
-
-// clock starts at the real time, because TLS goes by that, and can be moved.
-type clock struct {
-	mu     sync.Mutex
-	offset time.Duration
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Now().Add(c.offset)
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.offset += d
 }
 
 func newRoot(t testing.TB) *trust.Root {
@@ -82,7 +66,7 @@ func memberSigner(t testing.TB, root *trust.Root, td spiffeid.TrustDomain, valid
 
 func newAuthority(t testing.TB, c *clock, s *ca.Signer) *ca.Authority {
 	t.Helper()
-	a := must[*ca.Authority](t)(ca.NewAuthority(ca.Settings{TrustDomain: west, Now: c.now, Rand: rand.Reader}))
+	a := must[*ca.Authority](t)(ca.NewAuthority(ca.Settings{TrustDomain: west, Now: c.Now, Rand: rand.Reader}))
 	if s != nil {
 		if err := a.Use(s); err != nil {
 			t.Fatal(err)

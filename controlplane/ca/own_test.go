@@ -52,11 +52,11 @@ func TestServerCertificateRenewsItself(t *testing.T) {
 	current := func() *tls.Certificate { t.Helper(); return must[*tls.Certificate](t)(own.Current()) }
 
 	first := current()
-	c.advance(time.Until(trust.RenewAt(first.Leaf)) - time.Minute)
+	c.Advance(time.Until(trust.RenewAt(first.Leaf)) - time.Minute)
 	if current() != first {
 		t.Error("renewed before half of its life")
 	}
-	c.advance(time.Minute + time.Second)
+	c.Advance(time.Minute + time.Second)
 	second := current()
 	if second == first || !second.Leaf.NotAfter.After(first.Leaf.NotAfter) {
 		t.Error("not renewed at half of its life")
@@ -80,11 +80,11 @@ func TestServerCertificateOutlastsItsSigner(t *testing.T) {
 	a := newAuthority(t, c, memberSigner(t, newRoot(t), west, 10*time.Hour))
 	own := a.ServerCertificate([]string{"istiod.istio-system.svc"})
 	first := must[*tls.Certificate](t)(own.Current())
-	c.advance(time.Until(first.Leaf.NotAfter) - time.Minute)
+	c.Advance(time.Until(first.Leaf.NotAfter) - time.Minute)
 	if _, err := own.Current(); err != nil {
 		t.Error(err)
 	}
-	c.advance(2 * time.Minute)
+	c.Advance(2 * time.Minute)
 	if cert, err := own.Current(); !errors.Is(err, ca.ErrNoSigner) || cert != nil {
 		t.Errorf("got %v, %v", cert, err)
 	}

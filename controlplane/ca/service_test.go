@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -46,24 +45,15 @@ type service struct {
 func newService(t testing.TB) *service {
 	t.Helper()
 	s := &service{t: t, clock: &clock{}, root: newRoot(t), metrics: prometheus.NewRegistry()}
-	s.api = authntest.New(s.clock.now)
+	s.api = authntest.New(s.clock.Now)
 	s.authority = newAuthority(t, s.clock, memberSigner(t, s.root, west, 0))
 	authenticator := must[authn.Authenticator](t)(authn.New(authn.Options{
-		TrustDomain: west, Roots: s.authority.Roots, Reviews: s.api, Now: s.clock.now, Limits: authn.Limits{PeerBurst: 1000},
+		TrustDomain: west, Roots: s.authority.Roots, Reviews: s.api, Now: s.clock.Now, Limits: authn.Limits{PeerBurst: 1000},
 	}))
 	own := s.authority.ServerCertificate([]string{serverName})
 	g := grpc.NewServer(grpc.Creds(credentials.NewTLS(authn.ServerConfig(own.GetCertificate, s.authority.Roots))))
 	ca.NewServer(s.authority, authenticator, ca.NewMetrics(s.metrics, s.authority), 0).Register(g)
-	listener := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
-	s.address = listener.Addr().String()
-	done := make(chan error, 1)
-	go func() { done <- g.Serve(listener) }()
-	t.Cleanup(func() {
-		g.Stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	s.address = authntest.Serve(t, g)
 	return s
 }
 
@@ -118,7 +108,7 @@ func (s *service) checkIssued(t *testing.T, chain []string) *x509.Certificate {
 		t.Fatalf("issued identity is %q: %v", id, err)
 	}
 	leaf := parse(t, ders[0])
-	switch now := s.clock.now(); {
+	switch now := s.clock.Now(); {
 	case len(leaf.URIs) != 1, len(leaf.DNSNames)+len(leaf.IPAddresses)+len(leaf.EmailAddresses) != 0:
 		t.Errorf("issued names are %v %v %v %v", leaf.URIs, leaf.DNSNames, leaf.IPAddresses, leaf.EmailAddresses)
 	case leaf.Subject.String() != "":
@@ -151,7 +141,7 @@ func TestCreateCertificate(t *testing.T) {
 		t.Errorf("chain has %d elements, want leaf, intermediate, roots", len(chain))
 	}
 	leaf := s.checkIssued(t, chain)
-	if life := leaf.NotAfter.Sub(s.clock.now()); life > time.Hour {
+	if life := leaf.NotAfter.Sub(s.clock.Now()); life > time.Hour {
 		t.Errorf("asked for one hour, got %s", life)
 	}
 
@@ -192,7 +182,7 @@ func TestCANotReady(t *testing.T) {
 	client := s.client(nil)
 	_, err := s.create(client, req, token)
 	wantErr(t, err, "")
-	s.clock.advance(400 * day) // beyond the signer's end
+	s.clock.Advance(400 * day) // beyond the signer's end
 	_, err = s.create(client, req, token)
 	if status.Code(err) != codes.Unavailable {
 		t.Errorf("got %v", err)

@@ -29,12 +29,16 @@ func Apply(c *clusterv3.Cluster, t Target) []model.Problem {
 	if pool := p.Connections; pool != nil {
 		connections(c, pool)
 	}
-	budget(c, t.traffic().RetryBudget)
+	traffic := t.traffic()
+	if traffic == nil {
+		traffic = &model.TrafficPolicy{}
+	}
+	budget(c, traffic.RetryBudget)
 	outliers(c, t, p.Outliers)
 	problems = append(problems, balance(c, t, p.Balancer)...)
 	weighLocalities(c, t)
 	problems = append(problems, secure(c, t)...)
-	announce(c, t.traffic().ProxyProtocol)
+	announce(c, traffic.ProxyProtocol)
 	return problems
 }
 

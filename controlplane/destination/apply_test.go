@@ -36,6 +36,35 @@ func of(p model.PortPolicy) model.TrafficPolicy { return model.TrafficPolicy{Por
 
 func TestApply(t *testing.T) {
 	for name, r := range map[string]row{
+		"ZonesOfARegion": {
+			policy: of(model.PortPolicy{Balancer: &model.Balancer{Locality: &model.LocalityBalancing{Zones: &model.ZoneBalancing{MinimumHosts: new(uint32(3))}}}}),
+			want: `
++ commonLbConfig:
++   zoneAwareLbConfig:
++     minClusterSize: "3"`,
+		},
+		"ZonesOfARegionOff": {
+			settings: model.Settings{LocalityBalancing: &model.LocalityBalancing{Disabled: true, Zones: &model.ZoneBalancing{}}},
+			want: `
++ commonLbConfig:
++   zoneAwareLbConfig:
++     routingEnabled: {}`,
+		},
+		"Baseline": {
+			settings: model.Settings{Connections: &model.ConnectionPool{MaxConnections: 7}},
+			want: `
++   - maxConnections: 7
++     maxRetries: 4294967295
+-   - maxRetries: 4294967295`,
+		},
+		"OwnBeforeBaseline": {
+			settings: model.Settings{Connections: &model.ConnectionPool{MaxConnections: 7}},
+			policy:   of(model.PortPolicy{Connections: &model.ConnectionPool{MaxConnections: 8}}),
+			want: `
++   - maxConnections: 8
++     maxRetries: 4294967295
+-   - maxRetries: 4294967295`,
+		},
 		"LeastRequestWarmsUp": {
 			policy: of(model.PortPolicy{Balancer: &model.Balancer{Warmup: &model.Warmup{Duration: 30 * time.Second, MinimumPercent: new(25.0), Aggression: new(2.0)}}}),
 			want: `

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
@@ -24,25 +26,42 @@ type Caller struct {
 // istio is the balancing of a mesh that says nothing; read only.
 var istio = &model.LocalityBalancing{}
 
+// said is what a target's policy, else the mesh, says of localities; nil for nothing.
+func said(t Target) *model.LocalityBalancing {
+	if p := t.PortPolicy(); p != nil && p.Balancer != nil && p.Balancer.Locality != nil {
+		return p.Balancer.Locality
+	}
+	return t.Settings.LocalityBalancing
+}
+
 // Localities is the locality balancing in force on a target: its policy's, else
 // the mesh's; nil when the order of endpoints is the translator's own. Failover
-// takes outlier detection, without which Envoy never finds an endpoint ill.
+// takes outlier detection, without which Envoy never finds an endpoint ill; zones
+// of a region are told apart without.
 func Localities(t Target) *model.LocalityBalancing {
-	l, p := t.Settings.LocalityBalancing, t.PortPolicy()
-	if p != nil && p.Balancer != nil && p.Balancer.Locality != nil {
-		l = p.Balancer.Locality
-	}
+	l, p := said(t), t.PortPolicy()
 	if l == nil {
 		l = istio
 	}
-	if l.Disabled || len(l.Distribute) == 0 && (p == nil || p.Outliers == nil) {
+	if l.Disabled || len(l.Distribute) == 0 && l.Zones == nil && (p == nil || p.Outliers == nil) {
 		return nil
 	}
 	return l
 }
 
-// weighLocalities makes Envoy look at the weights of localities.
+// weighLocalities makes Envoy look at the weights of localities, or at the sizes of zones.
 func weighLocalities(c *clusterv3.Cluster, t Target) {
+	if l := said(t); l != nil && l.Zones != nil && c.GetType() != clusterv3.Cluster_ORIGINAL_DST {
+		zones := &clusterv3.Cluster_CommonLbConfig_ZoneAwareLbConfig{}
+		if l.Zones.MinimumHosts != nil {
+			zones.MinClusterSize = wrapperspb.UInt64(uint64(*l.Zones.MinimumHosts))
+		}
+		if l.Disabled {
+			zones.RoutingEnabled = &typev3.Percent{}
+		}
+		common(c).LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_ZoneAwareLbConfig_{ZoneAwareLbConfig: zones}
+		return
+	}
 	if l := Localities(t); l != nil && len(l.Distribute) > 0 && c.GetType() != clusterv3.Cluster_ORIGINAL_DST {
 		common(c).LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
 			LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{},
@@ -70,6 +89,10 @@ func Priorities(l *model.LocalityBalancing, from Caller, endpoints []model.Endpo
 			continue
 		case len(l.Distribute) > 0:
 			// Nothing is said for callers here.
+		case l.Zones != nil:
+			// All of the region is one, whatever the translator makes of it.
+			keys[i][1] = unlike(l.FailoverPriority, from, e)*(farthest+1) + abroad(l.Failover, from.Locality, e.Locality)
+			continue
 		case len(l.FailoverPriority) > 0:
 			keys[i][1] = unlike(l.FailoverPriority, from, e)*(farthest+1) + regional(l.Failover, from.Locality, e.Locality)
 		default:
@@ -114,6 +137,18 @@ func apart(failover []model.Failover, from, to model.Locality) int {
 		}
 	}
 	return 3
+}
+
+// abroad is how far a region is: 0 for the caller's, 1 for the one to which that
+// fails over, 2 for others.
+func abroad(failover []model.Failover, from, to model.Locality) int {
+	switch {
+	case from.Region == to.Region:
+		return 0
+	case slices.Contains(failover, model.Failover{From: from.Region, To: to.Region}):
+		return 1
+	}
+	return 2
 }
 
 // regional is apart where a failover between regions is said beside labels.

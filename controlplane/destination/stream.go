@@ -34,7 +34,10 @@ func StreamOf(t Target) Stream {
 	if p == nil {
 		return Stream{}
 	}
-	out := Stream{Tunnel: t.traffic().Tunnel}
+	out := Stream{}
+	if whole := t.traffic(); whole != nil {
+		out.Tunnel = whole.Tunnel
+	}
 	if c := p.Connections; c != nil {
 		out.IdleTimeout, out.MaxAge = c.TCPIdleTimeout, c.MaxConnectionAge
 	}

@@ -3,6 +3,7 @@
 package destination
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -44,13 +45,23 @@ func (t Target) traffic() *model.TrafficPolicy {
 
 func (t Target) port() model.Port { return t.Service.Ports[t.Port] }
 
-// PortPolicy that holds for the target; nil when there is none.
+// PortPolicy that holds for the target, with the mesh's where it leaves something
+// out; nil when there is none.
 func (t Target) PortPolicy() *model.PortPolicy {
-	p := t.traffic()
-	if p == nil {
-		return nil
+	var own *model.PortPolicy
+	if p := t.traffic(); p != nil {
+		own = p.On(t.port().Number)
 	}
-	return p.On(t.port().Number)
+	s := t.Settings
+	if s == nil || s.Connections == nil && s.Outliers == nil {
+		return own
+	}
+	out := model.PortPolicy{Port: t.port().Number}
+	if own != nil {
+		out = *own
+	}
+	out.Connections, out.Outliers = cmp.Or(out.Connections, s.Connections), cmp.Or(out.Outliers, s.Outliers)
+	return &out
 }
 
 // tls of the target's policy; the zero value is automatic.
@@ -79,12 +90,12 @@ func (t Target) Unreachable() model.Problem {
 		"a service has endpoints in other networks, whose gateways pass on nothing but mesh TLS, so these are not called: use mode ISTIO_MUTUAL, or leave the mode out, where they are wanted")
 }
 
-// Apart says that the subset leaves out the endpoints of other members: what
-// crosses members says how many there are, not which labels they have.
-func (t Target) Apart(members string) model.Problem {
+// Apart says that the subset leaves out another member's endpoints: its gateway
+// passes on the subsets only that rules there define.
+func (t Target) Apart(member model.ClusterID) model.Problem {
 	return t.Policy.Problem("spec.subsets", "OtherMembersLeftOut", fmt.Sprintf(
-		"subset %q of %s chooses by labels, which endpoints of other members (%s) don't bring along, so it has this member's endpoints only: "+
-			"route to the host without a subset, or give each version a service of its own, where others are wanted too", t.Subset, t.Service.Hostname, members))
+		"subset %q of %s has no endpoints of member %s, where no DestinationRule defines a subset of this name with these labels: "+
+			"apply this rule in member %s too; if it is there, upgrade that member and the hub", t.Subset, t.Service.Hostname, member, member))
 }
 
 // problem of a field of the policy.

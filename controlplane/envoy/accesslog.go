@@ -93,6 +93,9 @@ func fieldsOf(formats map[string]string) *structpb.Struct {
 // RefusedLog is the access log of connections that no filter chain takes;
 // nothing else of a listener is logged there.
 func RefusedLog(s *model.Settings) []*accesslogv3.AccessLog {
+	if s.NoRefusedLog {
+		return nil
+	}
 	logs := AccessLog(s)
 	for _, l := range logs {
 		l.Filter = &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{

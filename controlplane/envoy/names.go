@@ -5,6 +5,7 @@ package envoy
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
@@ -14,6 +15,7 @@ const (
 	PassthroughCluster        = "PassthroughCluster"
 	BlackHoleCluster          = "BlackHoleCluster"
 	InboundPassthroughCluster = "InboundPassthroughCluster"
+	ByNameCluster             = "AllowAnyDynamicDNSCluster"
 	VirtualOutbound           = "virtualOutbound"
 	VirtualInbound            = "virtualInbound"
 )
@@ -58,9 +60,10 @@ func SNI(port uint16, host model.Hostname) string {
 	return "outbound_." + strconv.Itoa(int(port)) + "_._." + string(host)
 }
 
-// SubsetSNI names a subset of a service port in mesh TLS.
+// SubsetSNI names a subset of a service port in mesh TLS; it is also the name of
+// that subset's cluster at an east-west gateway. Server names know no case.
 func SubsetSNI(port uint16, subset string, host model.Hostname) string {
-	return "outbound_." + strconv.Itoa(int(port)) + "_." + subset + "_." + string(host)
+	return "outbound_." + strconv.Itoa(int(port)) + "_." + strings.ToLower(subset) + "_." + string(host)
 }
 
 // PortListener is the outbound listener that all HTTP services of one port share.

@@ -24,6 +24,8 @@ const (
 	NameTableType = "type.googleapis.com/istio.networking.nds.v1.NameTable"
 	// RuntimeType tells the agent of a pod what to set in its Envoy's runtime.
 	RuntimeType = "type.googleapis.com/envoy.service.runtime.v3.Runtime"
+	// BootstrapType are patches of the bootstrap, for the agent to merge into it.
+	BootstrapType = "type.googleapis.com/envoy.config.bootstrap.v3.Bootstrap"
 )
 
 // TerminatingKey of Envoy's runtime makes a sidecar refuse what comes by mesh

@@ -18,10 +18,9 @@ import (
 // TCPFilter names the TCP proxy.
 const TCPFilter = "envoy.filters.network.tcp_proxy"
 
-// SniffTimeout is how long an inspector waits for the first bytes of a
-// connection. A server that speaks first on a port whose protocol is not
-// declared answers after it, rather than never.
-const SniffTimeout = 5 * time.Second
+// HelloTimeout is how long a client of an east-west gateway may take to begin
+// TLS. Who says nothing is closed.
+const HelloTimeout = 5 * time.Second
 
 // HTTPSniffed are the application protocols that the HTTP inspector tells.
 var HTTPSniffed = []string{"http/1.0", "http/1.1", "h2c"}
@@ -64,17 +63,22 @@ func HTTPInspector() *listenerv3.ListenerFilter {
 	}
 }
 
-// SniffPatiently makes a listener wait for its inspectors however long nothing
-// comes. Where HTTP is expected, what goes on without their verdict would go past
-// all rules, and connections that clients open in advance are silent for long.
+// Sniff makes a listener wait for its inspectors for as long as MeshConfig's
+// protocolDetectionTimeout says, and go on without their verdict then. Without
+// one it waits however long nothing comes, as Istio does: what goes on untold goes
+// past all rules for HTTP, and connections that clients open in advance are silent
+// for long.
+func Sniff(s *model.Settings, l *listenerv3.Listener) {
+	if s.DetectionMillis <= 0 {
+		SniffPatiently(l)
+		return
+	}
+	l.ListenerFiltersTimeout = Milliseconds(s.DetectionMillis)
+	l.ContinueOnListenerFiltersTimeout = true
+}
+
+// SniffPatiently makes a listener wait for its inspectors however long nothing comes.
 func SniffPatiently(l *listenerv3.Listener) {
 	l.ListenerFiltersTimeout = durationpb.New(0)
 	l.ContinueOnListenerFiltersTimeout = false
-}
-
-// Sniff makes a listener wait for its inspectors, and go on without their
-// verdict when nothing comes.
-func Sniff(l *listenerv3.Listener) {
-	l.ListenerFiltersTimeout = durationpb.New(SniffTimeout)
-	l.ContinueOnListenerFiltersTimeout = true
 }

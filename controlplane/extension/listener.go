@@ -111,7 +111,7 @@ func (at Proxy) chain(c *listenerv3.FilterChain, plugins []*model.WasmPlugin, qu
 		n := len(m.GetHttpFilters())
 		for _, p := range plugins {
 			if !p.Network {
-				m.HttpFilters = slices.Insert(m.GetHttpFilters(), place(p.Phase, m.GetHttpFilters(), n, isHTTPAuthN, isHTTPAuthZ), &hcmv3.HttpFilter{
+				m.HttpFilters = slices.Insert(m.GetHttpFilters(), place(p.Phase, m.GetHttpFilters(), n, isHTTPAuthN, envoy.Authorizes), &hcmv3.HttpFilter{
 					Name: Name(p), ConfigType: &hcmv3.HttpFilter_ConfigDiscovery{ConfigDiscovery: discovered(p)},
 				})
 			}
@@ -127,7 +127,7 @@ func (at Proxy) chain(c *listenerv3.FilterChain, plugins []*model.WasmPlugin, qu
 	n := len(c.GetFilters())
 	for _, p := range plugins {
 		if p.Network {
-			c.Filters = slices.Insert(c.GetFilters(), place(p.Phase, c.GetFilters(), n, isNetworkAuthN, isNetworkAuthZ), &listenerv3.Filter{
+			c.Filters = slices.Insert(c.GetFilters(), place(p.Phase, c.GetFilters(), n, isNetworkAuthN, envoy.Authorizes), &listenerv3.Filter{
 				Name: Name(p), ConfigType: &listenerv3.Filter_ConfigDiscovery{ConfigDiscovery: discovered(p)},
 			})
 		}
@@ -192,13 +192,5 @@ func lastOf[F named](list []F, is func(string) bool) int {
 
 func isHTTPAuthN(name string) bool { return name == "envoy.filters.http.jwt_authn" }
 
-func isHTTPAuthZ(name string) bool {
-	return name == "envoy.filters.http.rbac" || strings.HasPrefix(name, "envoy.filters.http.ext_authz")
-}
-
 // Of connections only mutual TLS tells who calls, before all filters.
 func isNetworkAuthN(string) bool { return false }
-
-func isNetworkAuthZ(name string) bool {
-	return name == "envoy.filters.network.rbac" || strings.HasPrefix(name, "envoy.filters.network.ext_authz")
-}

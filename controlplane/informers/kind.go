@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 
@@ -239,7 +240,21 @@ func sameContent[T object](a, b T) bool {
 	left, right := a.DeepCopyObject().(metav1.Object), b.DeepCopyObject().(metav1.Object)
 	left.SetResourceVersion("")
 	right.SetResourceVersion("")
-	return equality.Semantic.DeepEqual(left, right)
+	return sameFields(left, right)
+}
+
+// sameFields compares two objects of one kind. Specs of Istio's kinds are
+// protobuf messages, which have a state of their own beside what they say.
+func sameFields(a, b any) bool {
+	left, right := reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem()
+	for i := range left.NumField() {
+		f, g := left.Field(i).Addr().Interface(), right.Field(i).Addr().Interface()
+		message, ok := f.(proto.Message)
+		if ok && !proto.Equal(message, g.(proto.Message)) || !ok && !equality.Semantic.DeepEqual(f, g) {
+			return false
+		}
+	}
+	return true
 }
 
 // sameHealth compares the status of WorkloadEntries, which says whether they are

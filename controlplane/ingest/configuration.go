@@ -84,6 +84,7 @@ func (c *configuration) place(last, next *model.Mesh) {
 	next.Gateways = together(last.Gateways, n.Gateways, g.Gateways, i.Gateways)
 	next.Scopes = n.Scopes
 	next.Patches = n.Patches
+	next.ProxyConfigs = n.Proxies
 	next.Plugins = c.extensions.out.Plugins
 	next.Authorizations, next.Authentications = c.security.out.Authorizations, c.security.out.Authentications
 }

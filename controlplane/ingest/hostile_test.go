@@ -21,12 +21,18 @@ func TestHostileMember(t *testing.T) {
 		"", "shop", "bank", "west.example", "shop/a", "bank/a", "127.0.0.1", "169.254.169.254", "10.1.2.3", "::1", "fe80::1%x",
 		"::ffff:127.0.0.1", "gw.example.com", "localhost", "a.svc.cluster.local", "../..", "a/b/c",
 	}), rapid.String())
+	subset := rapid.Custom(func(t *rapid.T) model.ExportSubset {
+		return model.ExportSubset{
+			Name: text.Draw(t, "subset"), Labels: model.Labels(text.Draw(t, "labels")), Zones: []model.ZoneCount{{Ready: rapid.Uint32().Draw(t, "ready in it")}},
+		}
+	})
 	port := rapid.Custom(func(t *rapid.T) model.ExportPort {
 		return model.ExportPort{
 			Name: text.Draw(t, "port name"), Number: rapid.Uint16().Draw(t, "number"), Protocol: model.Protocol(rapid.Uint8().Draw(t, "protocol")),
-			Zones: []model.ZoneCount{{Ready: rapid.Uint32().Draw(t, "ready")}, {Ready: rapid.Uint32().Draw(t, "ready")}},
+			Zones:   []model.ZoneCount{{Ready: rapid.Uint32().Draw(t, "ready")}, {Ready: rapid.Uint32().Draw(t, "ready")}},
+			Subsets: rapid.SliceOfN(subset, 0, 3).Draw(t, "subsets"),
 			Endpoints: []model.ExportEndpoint{{
-				Address: text.Draw(t, "address"), Port: rapid.Uint16().Draw(t, "port"), MTLS: true, Hostname: text.Draw(t, "hostname"),
+				Address: text.Draw(t, "address"), Port: rapid.Uint16().Draw(t, "port"), MTLS: true, Hostname: text.Draw(t, "hostname"), Labels: model.Labels(text.Draw(t, "labels")),
 			}},
 		}
 	})
@@ -62,22 +68,32 @@ func checkImported(t *rapid.T, from model.ImportedMember, s model.ServiceState) 
 	}
 	for i, set := range s.Endpoints {
 		_ = s.Service.Ports[i].Protocol.String()
-		var sum uint64
-		for _, e := range set.Endpoints {
-			sum += uint64(e.Weight)
-			if ip, err := netip.ParseAddr(e.Address); err == nil &&
-				(ip.Unmap().IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast() || ip.Zone() != "") {
-				t.Fatalf("endpoint %s of %s", e.Address, s.Service.Hostname)
+		whole := checkEndpoints(t, s.Service, set.Endpoints)
+		for _, b := range set.Beyond {
+			if part := checkEndpoints(t, s.Service, b.Endpoints); part > whole {
+				t.Fatalf("subset %q of %s weighs %d, all of it %d", b.Name, s.Service.Hostname, part, whole)
 			}
-			if e.MTLS && len(s.Service.Identities) == 0 {
-				t.Fatalf("endpoint %s of %s has no identity to be known by", e.Address, s.Service.Hostname)
-			}
-			if e.Port == 0 || e.Weight == 0 {
-				t.Fatalf("endpoint %s has port %d and weight %d", e.Address, e.Port, e.Weight)
-			}
-		}
-		if sum > 1_000_001 {
-			t.Fatalf("weight of %s is %d", s.Service.Hostname, sum)
 		}
 	}
+}
+
+// checkEndpoints and return their weight.
+func checkEndpoints(t *rapid.T, svc *model.Service, all []model.Endpoint) (sum uint64) {
+	for _, e := range all {
+		sum += uint64(e.Weight)
+		if ip, err := netip.ParseAddr(e.Address); err == nil &&
+			(ip.Unmap().IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsUnspecified() || ip.IsMulticast() || ip.Zone() != "") {
+			t.Fatalf("endpoint %s of %s", e.Address, svc.Hostname)
+		}
+		if e.MTLS && len(svc.Identities) == 0 {
+			t.Fatalf("endpoint %s of %s has no identity to be known by", e.Address, svc.Hostname)
+		}
+		if e.Port == 0 || e.Weight == 0 {
+			t.Fatalf("endpoint %s has port %d and weight %d", e.Address, e.Port, e.Weight)
+		}
+	}
+	if sum > 1_000_001 {
+		t.Fatalf("weight of %s is %d", svc.Hostname, sum)
+	}
+	return sum
 }

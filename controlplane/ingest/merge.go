@@ -66,12 +66,15 @@ func (d *draft) mergeOffer(o offer, s *settings) {
 		case o.member.Network == s.Network:
 			endpoints = c.direct(i, p)
 		default:
-			endpoints = c.throughGateways(i, p)
+			endpoints = c.throughGateways(fmt.Sprintf("ports[%d].zones", i), p.Zones)
 		}
 		if len(identities) == 0 {
 			endpoints = slices.DeleteFunc(endpoints, func(e model.Endpoint) bool { return e.MTLS })
 		}
 		port.add(endpoints)
+		if len(endpoints) > 0 {
+			c.addSubsets(port, i, p, s)
+		}
 	}
 	if used {
 		d.service.Imported = true
@@ -205,7 +208,7 @@ func (c *check) direct(i int, p model.ExportPort) []model.Endpoint {
 		}
 		out := model.Endpoint{
 			Address: ip.String(), Port: e.Port, Weight: 1, MTLS: e.MTLS, Locality: e.Locality,
-			Network: c.member.Network, Cluster: c.member.Cluster,
+			Network: c.member.Network, Cluster: c.member.Cluster, Labels: e.Labels,
 		}
 		if isLabel(e.Hostname) {
 			out.Hostname = e.Hostname
@@ -217,20 +220,17 @@ func (c *check) direct(i int, p model.ExportPort) []model.Endpoint {
 
 // throughGateways are the gateways of a member on another network. Together
 // they weigh what is ready behind them.
-func (c *check) throughGateways(i int, p model.ExportPort) []model.Endpoint {
-	var ready uint64
-	for _, z := range p.Zones {
-		ready += uint64(z.Ready)
-	}
+func (c *check) throughGateways(field string, zones []model.ZoneCount) []model.Endpoint {
+	ready := readyIn(zones)
 	if ready > heaviest {
-		c.reject(fmt.Sprintf("ports[%d].zones", i), Rejected, "%d ready endpoints are not believed; %d are counted", ready, heaviest)
+		c.reject(field, Rejected, "%d ready endpoints are not believed; %d are counted", ready, heaviest)
 		ready = heaviest
 	}
 	if ready == 0 {
 		return nil
 	}
 	n := uint64(len(c.member.Gateways))
-	locality := c.locality(p)
+	locality := c.locality(zones)
 	var all []model.Endpoint
 	for j, g := range c.member.Gateways {
 		weight := ready / n
@@ -245,13 +245,21 @@ func (c *check) throughGateways(i int, p model.ExportPort) []model.Endpoint {
 	return all
 }
 
+func readyIn(zones []model.ZoneCount) uint64 {
+	var ready uint64
+	for _, z := range zones {
+		ready += uint64(z.Ready)
+	}
+	return ready
+}
+
 // locality of a gateway's endpoints: the member's, else where most of them are.
-func (c *check) locality(p model.ExportPort) model.Locality {
-	if c.member.Locality != (model.Locality{}) || len(p.Zones) == 0 {
+func (c *check) locality(zones []model.ZoneCount) model.Locality {
+	if c.member.Locality != (model.Locality{}) || len(zones) == 0 {
 		return c.member.Locality
 	}
-	most := p.Zones[0]
-	for _, z := range p.Zones[1:] {
+	most := zones[0]
+	for _, z := range zones[1:] {
 		if z.Ready > most.Ready {
 			most = z
 		}

@@ -25,18 +25,17 @@ type meshConfig struct {
 	namesOutbound bool
 	// nested are the fields below the top level that do not exist, by their paths.
 	nested []string
-	// unsupported are fields that are set and not honoured, by their path.
-	unsupported []string
 }
 
 // honoured are the fields that settings reads. The injector and the agent read
 // defaultConfig; the agent merges metrics, so enablePrometheusMerge may be true.
 var honoured = []string{
 	"accessLogEncoding", "accessLogFile", "accessLogFormat", "connectTimeout", "defaultConfig",
-	"defaultDestinationRuleExportTo", "defaultHttpRetryPolicy", "defaultServiceExportTo", "defaultVirtualServiceExportTo",
-	"discoverySelectors", "dnsRefreshRate", "enableAutoMtls", "enablePrometheusMerge", "extensionProviders", "h2UpgradePolicy",
-	"ingressClass", "ingressControllerMode", "ingressSelector", "ingressService", "localityLbSetting", "meshMTLS", "outboundTrafficPolicy", "pathNormalization", "rootNamespace",
-	"tcpKeepalive", "tlsDefaults", "trustDomain", "trustDomainAliases",
+	"defaultDestinationRuleExportTo", "defaultHttpRetryPolicy", "defaultServiceExportTo", "defaultTrafficPolicy", "defaultVirtualServiceExportTo",
+	"disableEnvoyListenerLog", "discoverySelectors", "dnsRefreshRate", "enableAutoMtls", "enablePrometheusMerge", "extensionProviders", "h2UpgradePolicy",
+	"ingressClass", "ingressControllerMode", "ingressSelector", "ingressService", "localityLbSetting", "meshMTLS", "outboundTrafficPolicy", "pathNormalization",
+	"protocolDetectionTimeout", "rootNamespace",
+	"tcpKeepalive", "tlsDefaults", "trustDomain", "trustDomainAliases", "zoneAwareLbSetting",
 }
 
 // parseMeshConfig reads the YAML of ConfigMap istio, key mesh.
@@ -85,7 +84,6 @@ func parseMeshConfig(text string) (*meshConfig, error) {
 	}
 	parsed.set = slices.Sorted(maps.Keys(kept))
 	parsed.namesOutbound = holds(kept["outboundTrafficPolicy"], "mode")
-	parsed.unsupported = unsupportedFields(parsed)
 	return parsed, nil
 }
 
@@ -106,29 +104,6 @@ func nestedUnknown(data []byte) ([]string, error) {
 func holds(data json.RawMessage, field string) bool {
 	fields := map[string]json.RawMessage{}
 	return json.Unmarshal(data, &fields) == nil && fields[field] != nil
-}
-
-// unsupportedFields names what is set and not honoured.
-func unsupportedFields(c *meshConfig) []string {
-	var paths []string
-	for _, name := range c.set {
-		if _, ok := slices.BinarySearch(honoured, name); !ok {
-			paths = append(paths, name)
-		}
-	}
-	if c.EnablePrometheusMerge != nil && !c.EnablePrometheusMerge.Value {
-		paths = append(paths, "enablePrometheusMerge")
-	}
-	switch c.GetOutboundTrafficPolicy().GetMode() {
-	case meshapi.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY, meshapi.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY:
-	default:
-		paths = append(paths, "outboundTrafficPolicy.mode")
-	}
-	if c.GetOutboundTrafficPolicy().GetTls() != nil {
-		paths = append(paths, "outboundTrafficPolicy.tls")
-	}
-	slices.Sort(paths)
-	return paths
 }
 
 // cleanProtoError makes an error's text stable: protobuf varies the space in it

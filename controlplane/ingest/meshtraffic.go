@@ -4,9 +4,11 @@ package ingest
 
 import (
 	"slices"
+	"time"
 
 	meshapi "istio.io/api/mesh/v1alpha1"
 
+	"github.com/isthmesh/isthmesh/controlplane/ingest/networking"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/traffic"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
@@ -25,8 +27,19 @@ func (s *settings) applyTraffic(e *model.Settings) []model.Problem {
 	var problems []model.Problem
 	config := s.config
 	report := reporter(s.reporter(&problems).below("data.mesh"))
+	s.applyOutbound(e, report.below("outboundTrafficPolicy"))
 	if set := config.GetLocalityLbSetting(); set != nil {
 		e.LocalityBalancing = traffic.Locality(set, report.below("localityLbSetting"))
+	}
+	if set := config.GetZoneAwareLbSetting(); set != nil {
+		// The more particular one of both, as in Istio.
+		if config.GetLocalityLbSetting() != nil {
+			report("localityLbSetting", NoEffect, "zoneAwareLbSetting is there, and holds in its place; remove one of both")
+		}
+		e.LocalityBalancing = traffic.ZoneAware(set, report.below("zoneAwareLbSetting"))
+	}
+	if set := config.GetDefaultTrafficPolicy(); set != nil {
+		e.Connections, e.Outliers = networking.Baseline(set.GetConnectionPool(), set.GetOutlierDetection(), report.below("defaultTrafficPolicy"))
 	}
 	if set := config.GetDefaultHttpRetryPolicy(); set != nil {
 		e.Retries = traffic.Retries(set, report.below("defaultHttpRetryPolicy"))
@@ -45,6 +58,13 @@ func (s *settings) applyTraffic(e *model.Settings) []model.Problem {
 			e.DNSRefreshMillis = ms
 		} else {
 			report("dnsRefreshRate", Invalid, "%v is not used; give a millisecond or more", set.AsDuration())
+		}
+	}
+	if set := config.GetProtocolDetectionTimeout(); set != nil {
+		if d := set.AsDuration(); d == 0 || d >= time.Millisecond {
+			e.DetectionMillis = d.Milliseconds()
+		} else {
+			report("protocolDetectionTimeout", Invalid, "%v is not used; give a millisecond or more, or 0s to wait as long as it takes", d)
 		}
 	}
 	if set := config.GetPathNormalization(); set != nil {
@@ -69,6 +89,30 @@ func (s *settings) applyTraffic(e *model.Settings) []model.Problem {
 	selectorsOf(config.GetDiscoverySelectors(), report)
 	s.applyAccessLog(e, report)
 	return problems
+}
+
+// applyOutbound reads what becomes of calls to hosts that the mesh doesn't know.
+func (s *settings) applyOutbound(e *model.Settings, report reporter) {
+	policy := s.config.GetOutboundTrafficPolicy()
+	if s.config.namesOutbound {
+		e.OutboundRegistryOnly, e.OutboundByName = false, false
+		switch policy.GetMode() {
+		case meshapi.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY:
+		case meshapi.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY:
+			e.OutboundRegistryOnly = true
+		case meshapi.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY_DYNAMIC_DNS:
+			e.OutboundByName = true
+		default:
+			report("mode", Invalid, "mode %d is none that is known, and ALLOW_ANY holds; use ALLOW_ANY, REGISTRY_ONLY or ALLOW_ANY_DYNAMIC_DNS", policy.GetMode())
+		}
+	}
+	switch given := policy.GetTls(); {
+	case given == nil:
+	case e.OutboundByName:
+		e.OutboundTLS = networking.OutboundTLS(given, report.below("tls"))
+	default:
+		report("tls", NoEffect, "only ALLOW_ANY_DYNAMIC_DNS begins TLS to hosts that the mesh doesn't know; use that mode, or remove it")
+	}
 }
 
 // exportTo checks a default of the mesh: "*", "." or "~" and namespaces.

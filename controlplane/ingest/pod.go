@@ -76,6 +76,9 @@ func factsOf(p *corev1.Pod, s *settings, nodes localities, policies *policies) *
 			Terminating:    p.DeletionTimestamp != nil,
 		},
 	}
+	if t := p.CreationTimestamp; !t.IsZero() {
+		f.workload.CreatedUnix = t.Unix()
+	}
 	topology, wrong := podTopology(p, s.Topology)
 	f.workload.Topology = topology
 	if !f.hosted {

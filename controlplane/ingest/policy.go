@@ -44,6 +44,11 @@ func arrangePolicies(rows []*security.PeerAuthentication, rootNamespace string) 
 		p.problems = append(p.problems, malformed(o)...)
 		switch {
 		case len(selectorOf(o)) > 0:
+			if i := slices.IndexFunc(n.workloads, func(older *security.PeerAuthentication) bool { return maps.Equal(selectorOf(older), selectorOf(o)) }); i >= 0 {
+				// Whether there are such pods or not.
+				p.problems = append(p.problems, shadowed(o, n.workloads[i], "selects the same workloads"))
+				continue
+			}
 			n.workloads = append(n.workloads, o)
 		case n.object != nil:
 			p.problems = append(p.problems, shadowed(o, n.object, "applies to the whole namespace"))
@@ -164,5 +169,5 @@ func malformed(o *security.PeerAuthentication) []model.Problem {
 
 func shadowed(loser, winner *security.PeerAuthentication, why string) model.Problem {
 	return problem(kindPeerAuthentication, loser, "spec.selector", Conflict,
-		"PeerAuthentication %q is older and %s, so it wins; remove one of them or narrow its selector", winner.Name, why)
+		"PeerAuthentication %s/%s is older and %s, so it wins; remove one of them or narrow its selector", winner.Namespace, winner.Name, why)
 }

@@ -76,9 +76,9 @@ func printSettings(b *strings.Builder, s *model.Settings) {
 	}
 	fmt.Fprintln(b, words("mesh", named("cluster", s.Cluster), named("network", s.Network),
 		named("trust-domain", s.TrustDomain), list("aliases", s.TrustDomainAliases), named("root", s.RootNamespace),
-		locality(s.Locality), flag2("registry-only", s.OutboundRegistryOnly), flag2("no-auto-mtls", !s.AutoMTLS),
+		locality(s.Locality), flag2("registry-only", s.OutboundRegistryOnly), flag2("by-name", s.OutboundByName), flag2("no-auto-mtls", !s.AutoMTLS),
 		named("access-log", s.AccessLogPath), flag2("json", s.AccessLogJSON), named("format", s.AccessLogFormat), timeout,
-		flag2("http2-upgrade", s.HTTP2Upgrade), number("dns-refresh-ms", s.DNSRefreshMillis),
+		flag2("http2-upgrade", s.HTTP2Upgrade), number("dns-refresh-ms", s.DNSRefreshMillis), number("detection-ms", s.DetectionMillis),
 		list("services-to", s.ServiceExportTo), list("routings-to", s.RoutingExportTo), list("policies-to", s.PolicyExportTo)))
 	show := func(name string, value any, zero bool) {
 		if !zero {
@@ -89,7 +89,21 @@ func printSettings(b *strings.Builder, s *model.Settings) {
 	show("mesh-tls", s.MeshTLS, reflect.ValueOf(s.MeshTLS).IsZero())
 	show("other-tls", s.OtherTLS, reflect.ValueOf(s.OtherTLS).IsZero())
 	if l := s.LocalityBalancing; l != nil {
-		show("localities", *l, false)
+		flat := *l
+		flat.Zones = nil // a pointer
+		show("localities", flat, false)
+		if z := l.Zones; z != nil && z.MinimumHosts != nil {
+			show("zones", fmt.Sprint("of ", *z.MinimumHosts), false)
+		}
+	}
+	if l := s.OutboundTLS; l != nil {
+		show("outbound-tls", *l, false)
+	}
+	if p := s.Connections; p != nil {
+		show("connections", fmt.Sprint("max=", p.MaxConnections), false)
+	}
+	if o := s.Outliers; o != nil {
+		show("outliers", fmt.Sprint("errors=", *o.Consecutive5xx), false)
 	}
 	if r := s.Retries; r != nil {
 		backoff := time.Duration(0)
@@ -143,14 +157,23 @@ func printService(b *strings.Builder, s model.ServiceState) {
 	}
 	for i, p := range v.Ports {
 		fmt.Fprintln(b, words("  port", fmt.Sprint(p.Number), p.Name, p.Protocol.String(), number("target", int64(p.Target))))
-		for _, e := range s.Endpoints[i].Endpoints {
+		endpoint := func(indent string, e model.Endpoint) {
 			weight := ""
 			if e.Weight != 1 {
 				weight = fmt.Sprintf("weight=%d", e.Weight)
 			}
-			fmt.Fprintln(b, words("    endpoint", fmt.Sprintf("%s:%d", e.Address, e.Port), weight, flag2("mtls", e.MTLS),
+			fmt.Fprintln(b, words(indent+"endpoint", fmt.Sprintf("%s:%d", e.Address, e.Port), weight, flag2("mtls", e.MTLS),
 				flag2("gateway", e.Gateway), flag2("draining", e.Draining), locality(e.Locality), named("cluster", e.Cluster),
 				named("network", e.Network), named("hostname", e.Hostname), named("workload", e.Workload), named("labels", e.Labels)))
+		}
+		for _, e := range s.Endpoints[i].Endpoints {
+			endpoint("    ", e)
+		}
+		for _, beyond := range s.Endpoints[i].Beyond {
+			fmt.Fprintln(b, words("    beyond", beyond.Name, named("labels", beyond.Labels), list("members", beyond.Members)))
+			for _, e := range beyond.Endpoints {
+				endpoint("      ", e)
+			}
 		}
 	}
 }

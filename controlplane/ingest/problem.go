@@ -17,6 +17,8 @@ import (
 const (
 	// NotSupported: the field means something that this control plane does not do.
 	NotSupported = "NotSupported"
+	// NoEffect: the field can be used, and changes nothing where it stands.
+	NoEffect = "NoEffect"
 	// UnknownField: nothing of that name exists.
 	UnknownField = "UnknownField"
 	// Invalid: the value cannot be used.

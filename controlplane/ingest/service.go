@@ -53,6 +53,8 @@ type draft struct {
 type draftPort struct {
 	model.Port
 	endpoints []model.Endpoint
+	// beyond are subsets that other members serve.
+	beyond []model.BeyondSubset
 	// at is where in endpoints an address is; made when imports are merged.
 	at map[place]int
 }
@@ -202,11 +204,9 @@ func (d *draft) state(prev model.ServiceState) model.ServiceState {
 	for i, p := range d.ports {
 		d.service.Ports = append(d.service.Ports, p.Port)
 		slices.SortFunc(p.endpoints, compareEndpoints)
-		old := endpointsOf(prev, p.Number)
-		if old != nil && slices.Equal(old.Endpoints, p.endpoints) {
+		sets[i] = &model.EndpointSet{Endpoints: p.endpoints, Beyond: p.sortedBeyond()}
+		if old := prev.EndpointsOf(p.Number); old != nil && old.Equal(sets[i]) {
 			sets[i] = old
-		} else {
-			sets[i] = &model.EndpointSet{Endpoints: p.endpoints}
 		}
 		same = same && sets[i] == prev.Endpoints[i]
 	}
@@ -244,18 +244,6 @@ func (d *draft) datagrams(prev model.ServiceState) []*model.EndpointSet {
 		return prev.UDP
 	}
 	return sets
-}
-
-// endpointsOf is the set behind the port of that number; nil when there is none.
-func endpointsOf(s model.ServiceState, number uint16) *model.EndpointSet {
-	if s.Service == nil {
-		return nil
-	}
-	i := slices.IndexFunc(s.Service.Ports, func(p model.Port) bool { return p.Number == number })
-	if i < 0 {
-		return nil
-	}
-	return s.Endpoints[i]
 }
 
 // sharedService returns old when now says the same.

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/proxyconfig"
 )
 
 // Defaults where neither the installation nor MeshConfig says anything.
@@ -77,11 +78,9 @@ func (s *settings) apply() {
 	if e.Network == "" {
 		e.Network = s.label
 	}
-	if s.config.namesOutbound {
-		e.OutboundRegistryOnly = s.config.GetOutboundTrafficPolicy().GetMode() == meshapi.MeshConfig_OutboundTrafficPolicy_REGISTRY_ONLY
-	}
 	e.AccessLogPath = orDefault(s.config.GetAccessLogFile(), e.AccessLogPath)
 	e.AccessLogFormat = orDefault(s.config.GetAccessLogFormat(), e.AccessLogFormat)
+	e.NoRefusedLog = e.NoRefusedLog || s.config.GetDisableEnvoyListenerLog()
 	e.AutoMTLS = s.config.GetEnableAutoMtls() == nil || s.config.GetEnableAutoMtls().GetValue()
 	if d := s.config.GetConnectTimeout(); d.AsDuration() > 0 {
 		e.ConnectTimeoutMillis = max(1, d.AsDuration().Milliseconds())
@@ -132,8 +131,15 @@ func (s *settings) findProblems() []model.Problem {
 	for _, path := range s.config.nested {
 		add("data.mesh."+path, UnknownField, "MeshConfig has no such field; remove it or correct its name")
 	}
-	for _, path := range s.config.unsupported {
-		add("data.mesh."+path, NotSupported, "MeshConfig's %s is not honoured; remove it or expect its default", path)
+	for _, name := range s.config.unhonoured() {
+		add("data.mesh."+name, NotSupported, "%s is not honoured: %s", name, Unhonoured[name])
+	}
+	if merge := s.config.GetEnablePrometheusMerge(); merge != nil && !merge.GetValue() {
+		add("data.mesh.enablePrometheusMerge", NotSupported, "the agent adds an application's metrics to its own wherever the pod says that it has any: "+
+			"remove the pods' annotation prometheus.io/scrape, or give them prometheus.istio.io/merge-metrics: \"false\"")
+	}
+	for _, f := range proxyDefaults(s.config.GetDefaultConfig(), s.ProxyImageTypes) {
+		add("data.mesh.defaultConfig."+f.Field, f.Reason, "%s", f.Message)
 	}
 	if d := s.config.GetConnectTimeout(); d != nil && d.AsDuration() <= 0 {
 		add("data.mesh.connectTimeout", Invalid, "%v is no timeout and is not used; give one above zero", d.AsDuration())
@@ -147,6 +153,18 @@ func (s *settings) findProblems() []model.Problem {
 			"this control plane was installed for network %q, which holds; set the label to it", s.Network))
 	}
 	return problems
+}
+
+// proxyDefaults finds what proxies don't honour of the mesh's defaultConfig.
+func proxyDefaults(c *meshapi.ProxyConfig, imageTypes []string) []proxyconfig.Finding {
+	if c == nil {
+		return nil
+	}
+	out := proxyconfig.Check(c, proxyconfig.Mesh)
+	if f := proxyconfig.ImageType(c.GetImage().GetImageType(), imageTypes); f != nil && f.Reason != proxyconfig.Invalid {
+		out = append(out, *f)
+	}
+	return out
 }
 
 // networkLabel is the network that the root namespace names for the cluster.

@@ -196,13 +196,22 @@ func (w world) imports(last *model.Imports) *model.Imports {
 }
 
 func (w world) export(name string) *model.Export {
+	var subsets []model.ExportSubset
+	for _, n := range []string{"v1", "v2"} {
+		if w.yes("subset") {
+			subsets = append(subsets, model.ExportSubset{
+				Name: n, Labels: pick[model.Labels](w, "labels", "v=1", "v=2"), Zones: []model.ZoneCount{{Ready: uint32(pick(w, "ready in it", 0, 1, 5))}},
+			})
+		}
+	}
 	return &model.Export{
 		Namespace: "a", Name: name, CreatedUnix: int64(pick(w, "age", 1, 2)),
 		ServiceAccounts: []string{pick(w, "account", "a/one", "a/two", "b/one")},
 		Ports: []model.ExportPort{{
 			Number: uint16(pick(w, "port", 80, 81)), Protocol: pick(w, "protocol", model.HTTP, model.TCP),
 			Zones:     []model.ZoneCount{{Ready: uint32(pick(w, "ready", 0, 1, 5))}},
-			Endpoints: []model.ExportEndpoint{{Address: pick(w, "address", "10.9.0.1", "10.0.0.1", "::1"), Port: 8080, MTLS: true}},
+			Subsets:   subsets,
+			Endpoints: []model.ExportEndpoint{{Address: pick(w, "address", "10.9.0.1", "10.0.0.1", "::1"), Port: 8080, MTLS: true, Labels: pick[model.Labels](w, "labels", "", "v=1")}},
 		}},
 	}
 }

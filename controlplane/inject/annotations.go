@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/isthmesh/isthmesh/controlplane/agent/redirect"
+	"github.com/isthmesh/isthmesh/controlplane/proxyconfig"
 )
 
 // refusal is a pod that asks for what it cannot get: its author must know, and
@@ -62,7 +63,7 @@ var known = map[string]rule{
 	"sidecar.istio.io/bootstrapOverride":      {check: never("Envoy's bootstrap cannot be replaced")},
 	"sidecar.istio.io/agentLogLevel":          {ineffective: "the agent logs at level info"},
 	"sidecar.istio.io/extraStatTags":          {ineffective: "no tags are added"},
-	"sidecar.istio.io/proxyImageType":         {ineffective: "there is one image type"},
+	imageTypeKey:                              {check: imageKind},
 	"sidecar.istio.io/statsCompression":       {ineffective: "metrics are not compressed"},
 	"sidecar.istio.io/statsEvictionInterval":  {ineffective: "metrics are not evicted"},
 	"sidecar.istio.io/statsFlushInterval":     {ineffective: "metrics are flushed every 5 s"},
@@ -149,6 +150,13 @@ func object(s string) error {
 	}
 	if _, ok := v.(map[string]any); !ok {
 		return errors.New("is not a JSON object of names")
+	}
+	return nil
+}
+
+func imageKind(s string) error {
+	if f := proxyconfig.ImageType(s, nil); f != nil && f.Reason == proxyconfig.Invalid {
+		return errors.New(f.Message)
 	}
 	return nil
 }

@@ -14,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
+
+	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
 // Config is what injection depends on beside the pod. It is immutable once parsed.
@@ -30,6 +32,8 @@ type Config struct {
 	// Values that templates refer to.
 	Values map[string]any
 	Mesh   *meshv1alpha1.MeshConfig
+	// ProxyConfigs of the mesh, sorted by age.
+	ProxyConfigs []*model.ProxyConfig
 	// Revision of the control plane; "default" without one.
 	Revision string
 	// Namespace of the pod, where the pod doesn't say its own.
@@ -50,8 +54,12 @@ type file struct {
 	Templates map[string]string `json:"templates"`
 }
 
-// SidecarTemplate is the name of the template of ordinary pods.
-const SidecarTemplate = "sidecar"
+// SidecarTemplate is the name of the template of ordinary pods, GatewayTemplate
+// of those that are gateways.
+const (
+	SidecarTemplate = "sidecar"
+	GatewayTemplate = "gateway"
+)
 
 // ParseConfig reads the keys "config" (YAML) and "values" (JSON) of ConfigMap
 // istio-sidecar-injector. Its errors name the field to mend.

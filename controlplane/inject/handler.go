@@ -5,8 +5,6 @@ package inject
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -16,11 +14,9 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-)
 
-// maxBody is above what the API server ever sends: objects end at 3 MiB, and a
-// review may hold one twice.
-const maxBody = 7 << 20
+	"github.com/isthmesh/isthmesh/controlplane/webhook"
+)
 
 // Handler is the admission webhook: an http.Handler for AdmissionReview v1. It
 // is safe for concurrent use.
@@ -63,32 +59,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	timer := prometheus.NewTimer(h.duration)
 	defer timer.ObserveDuration()
 
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+	answer := func(request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+		return h.review(r, request)
+	}
+	if !webhook.Serve(w, r, answer) {
 		h.failed.WithLabelValues("request").Inc()
-		http.Error(w, "the content type must be application/json", http.StatusUnsupportedMediaType)
-		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		h.failed.WithLabelValues("request").Inc()
-		http.Error(w, fmt.Sprintf("read the review: %v", err), http.StatusRequestEntityTooLarge)
-		return
-	}
-	var review admissionv1.AdmissionReview
-	if err := json.Unmarshal(body, &review); err != nil || review.Request == nil || review.APIVersion != admissionv1.SchemeGroupVersion.String() {
-		h.failed.WithLabelValues("request").Inc()
-		http.Error(w, "the body must be an AdmissionReview of admission.k8s.io/v1 with a request", http.StatusBadRequest)
-		return
-	}
-	answer := h.review(r, review.Request)
-	answer.UID = review.Request.UID
-	out, err := json.Marshal(admissionv1.AdmissionReview{TypeMeta: review.TypeMeta, Response: answer})
-	if err != nil {
-		http.Error(w, fmt.Sprintf("write the review: %v", err), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(out)
 }
 
 func (h *Handler) review(r *http.Request, request *admissionv1.AdmissionRequest) (answer *admissionv1.AdmissionResponse) {
@@ -111,6 +87,12 @@ func (h *Handler) review(r *http.Request, request *admissionv1.AdmissionRequest)
 		return h.deny("request", http.StatusBadRequest, fmt.Sprintf("the object is not a pod: %v", err))
 	}
 	config, err := h.config()
+	if err != nil && pod.Labels[injectKey] == "false" {
+		// A gateway: whole by itself, it must not wait for anybody.
+		log.Error(err, "Gateway admitted as it is: the injector's configuration cannot be used")
+		h.skipped.Inc()
+		return &admissionv1.AdmissionResponse{Allowed: true, Warnings: []string{"the proxy's configuration is not looked at: the injector's configuration cannot be used"}}
+	}
 	if err != nil {
 		log.Error(err, "Pod not admitted: the injector's configuration cannot be used")
 		return h.deny("configuration", http.StatusInternalServerError, fmt.Sprintf("the sidecar injector's configuration cannot be used: %v", err))
@@ -129,7 +111,7 @@ func (h *Handler) review(r *http.Request, request *admissionv1.AdmissionRequest)
 		return h.deny("configuration", http.StatusInternalServerError, fmt.Sprintf("inject the sidecar: %v", err))
 	case result.Skipped != "":
 		h.skipped.Inc()
-		return &admissionv1.AdmissionResponse{Allowed: true}
+		return &admissionv1.AdmissionResponse{Allowed: true, Warnings: result.Warnings}
 	}
 	operations, err := patch(&pod, result.Pod)
 	if err != nil {

@@ -19,6 +19,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/isthmesh/isthmesh/controlplane/webhook"
 )
 
 func review(t testing.TB, pod string, change func(*admissionv1.AdmissionReview)) []byte {
@@ -103,22 +105,23 @@ func TestHandlerAnswers(t *testing.T) {
 		// want is a part of the answer.
 		want string
 	}{
-		"WrongType":     {kind: "text/plain", body: review(t, plainPod, nil), code: 415},
-		"NoType":        {kind: "", body: review(t, plainPod, nil), code: 415},
-		"NotJSON":       {body: []byte("{"), code: 400},
-		"NoRequest":     {body: []byte(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`), code: 400},
-		"OldVersion":    {body: []byte(`{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{}}`), code: 400},
-		"TooLarge":      {body: bytes.Repeat([]byte(" "), maxBody+1), code: 413},
-		"NotAPod":       {body: review(t, `{"spec":3}`, nil), code: 200, want: "the object is not a pod"},
-		"Update":        {body: review(t, plainPod, func(r *admissionv1.AdmissionReview) { r.Request.Operation = admissionv1.Update }), code: 200, want: `"allowed":true}`},
-		"OtherResource": {body: review(t, plainPod, func(r *admissionv1.AdmissionReview) { r.Request.Resource.Resource = "services" }), code: 200, want: `"allowed":true}`},
-		"Skipped":       {body: review(t, `{"metadata":{"labels":{"sidecar.istio.io/inject":"false"}},"spec":{}}`, nil), code: 200, want: `"allowed":true}`},
-		"Namespace":     {body: review(t, plainPod, nil), labels: map[string]string{"istio-injection": "disabled"}, code: 200, want: `"allowed":true}`},
-		"Refused":       {body: review(t, `{"metadata":{"annotations":{"sidecar.istio.io/proxyCPU":"x"}},"spec":{}}`, nil), code: 200, want: `"code":422`},
-		"Warned":        {body: review(t, `{"metadata":{"annotations":{"sidecar.istio.io/proxyCpu":"x"}},"spec":{}}`, nil), code: 200, want: `"warnings":["annotation sidecar.istio.io/proxyCpu is not known and has no effect"]`},
-		"NoConfig":      {body: review(t, plainPod, nil), config: func() (Config, error) { return Config{}, errors.New("no ConfigMap") }, code: 200, want: "no ConfigMap"},
-		"Panic":         {body: review(t, plainPod, nil), config: func() (Config, error) { panic("boom") }, code: 200, want: "cannot handle this pod"},
-		"Large":         {body: review(t, `{"metadata":{"annotations":{"a":"`+strings.Repeat("x", 3<<20)+`"}},"spec":{}}`, nil), code: 200, want: `"allowed":true`},
+		"WrongType":            {kind: "text/plain", body: review(t, plainPod, nil), code: 415},
+		"NoType":               {kind: "", body: review(t, plainPod, nil), code: 415},
+		"NotJSON":              {body: []byte("{"), code: 400},
+		"NoRequest":            {body: []byte(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`), code: 400},
+		"OldVersion":           {body: []byte(`{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{}}`), code: 400},
+		"TooLarge":             {body: bytes.Repeat([]byte(" "), webhook.MaxBytes+1), code: 413},
+		"NotAPod":              {body: review(t, `{"spec":3}`, nil), code: 200, want: "the object is not a pod"},
+		"Update":               {body: review(t, plainPod, func(r *admissionv1.AdmissionReview) { r.Request.Operation = admissionv1.Update }), code: 200, want: `"allowed":true}`},
+		"OtherResource":        {body: review(t, plainPod, func(r *admissionv1.AdmissionReview) { r.Request.Resource.Resource = "services" }), code: 200, want: `"allowed":true}`},
+		"Skipped":              {body: review(t, `{"metadata":{"labels":{"sidecar.istio.io/inject":"false"}},"spec":{}}`, nil), code: 200, want: `"allowed":true}`},
+		"Namespace":            {body: review(t, plainPod, nil), labels: map[string]string{"istio-injection": "disabled"}, code: 200, want: `"allowed":true}`},
+		"Refused":              {body: review(t, `{"metadata":{"annotations":{"sidecar.istio.io/proxyCPU":"x"}},"spec":{}}`, nil), code: 200, want: `"code":422`},
+		"Warned":               {body: review(t, `{"metadata":{"annotations":{"sidecar.istio.io/proxyCpu":"x"}},"spec":{}}`, nil), code: 200, want: `"warnings":["annotation sidecar.istio.io/proxyCpu is not known and has no effect"]`},
+		"GatewayWithoutConfig": {body: review(t, `{"metadata":{"labels":{"sidecar.istio.io/inject":"false"}},"spec":{}}`, nil), config: func() (Config, error) { return Config{}, errors.New("no ConfigMap") }, code: 200, want: `"allowed":true,"warnings":["the proxy's configuration is not looked at`},
+		"NoConfig":             {body: review(t, plainPod, nil), config: func() (Config, error) { return Config{}, errors.New("no ConfigMap") }, code: 200, want: "no ConfigMap"},
+		"Panic":                {body: review(t, plainPod, nil), config: func() (Config, error) { panic("boom") }, code: 200, want: "cannot handle this pod"},
+		"Large":                {body: review(t, `{"metadata":{"annotations":{"a":"`+strings.Repeat("x", 3<<20)+`"}},"spec":{}}`, nil), code: 200, want: `"allowed":true`},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {

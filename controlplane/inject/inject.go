@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
+
+	"github.com/isthmesh/isthmesh/controlplane/proxyconfig"
 )
 
 // Result is what became of a pod.
@@ -32,6 +34,9 @@ func Inject(pod *corev1.Pod, c Config) (Result, error) {
 
 func inject(pod *corev1.Pod, w Workload, c Config) (Result, error) {
 	namespace := first(pod.Namespace, c.Namespace, metav1.NamespaceDefault)
+	if gatewayIn(pod, c) != nil {
+		return configure(pod, namespace, c)
+	}
 	if why := skip(pod, namespace, c); why != "" {
 		return Result{Pod: pod, Skipped: why}, nil
 	}
@@ -39,21 +44,26 @@ func inject(pod *corev1.Pod, w Workload, c Config) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	proxy, unused, err := proxyConfig(c.Mesh, pod.Annotations)
+	scope := proxyconfig.Sidecar
+	if slices.Contains(templates(pod, c), GatewayTemplate) {
+		scope = proxyconfig.Gateway
+	}
+	proxy, more, err := proxyConfig(c, pod.ObjectMeta, namespace, scope)
 	if err != nil {
 		return Result{}, err
 	}
-	for _, field := range unused {
-		warnings = append(warnings, fmt.Sprintf("annotation %s: field %s has no effect", proxyConfigKey, field))
+	image, found := proxyImage(c, proxy)
+	if found != nil {
+		more = append(more, "image of the proxy: "+found.Message)
 	}
-	warnings = append(warnings, checkUsers(pod)...)
+	warnings = slices.Concat(warnings, more, checkUsers(pod))
 
 	name, revision := canonical(pod.Labels, w)
 	d := data{
 		TypeMeta:       metav1.TypeMeta{APIVersion: w.APIVersion, Kind: w.Kind},
 		DeploymentMeta: metav1.ObjectMeta{Name: w.Name, Namespace: namespace},
 		ObjectMeta:     pod.ObjectMeta, Spec: pod.Spec,
-		ProxyConfig: proxy, MeshConfig: c.Mesh, Values: c.Values, Revision: c.Revision,
+		ProxyConfig: proxy, ProxyImage: image, MeshConfig: c.Mesh, Values: c.Values, Revision: c.Revision,
 		CanonicalName: name, CanonicalRevision: revision,
 	}
 	merged, own := withoutProxy(pod)

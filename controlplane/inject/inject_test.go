@@ -11,10 +11,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
-	"google.golang.org/protobuf/encoding/protojson"
-	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/isthmesh/isthmesh/controlplane/ingest/manifest"
+	"github.com/isthmesh/isthmesh/controlplane/ingest/networking"
+	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
 var update = flag.Bool("update", false, "rewrite what is wanted in testdata")
@@ -36,6 +38,10 @@ func testConfig(t testing.TB, config, values, mesh string) Config {
 		templates = map[string]any{}
 	}
 	templates[SidecarTemplate] = string(text)
+	if text, err = os.ReadFile(chart + "files/gateway-injection-template.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	templates[GatewayTemplate] = string(text)
 	f["templates"] = templates
 	body, err := yaml.Marshal(f)
 	must(t, err)
@@ -47,16 +53,35 @@ func testConfig(t testing.TB, config, values, mesh string) Config {
 	merged, err := yaml.Marshal(all)
 	must(t, err)
 
-	m := &meshv1alpha1.MeshConfig{TrustDomain: "west.shop.example"}
-	if mesh != "" {
-		b, err := yaml.YAMLToJSON([]byte(mesh))
-		must(t, err)
-		must(t, protojson.Unmarshal(b, m))
-	}
+	m, err := ParseMesh("trustDomain: west.shop.example\n" + mesh)
+	must(t, err)
 	c, err := ParseConfig(body, merged, m)
 	must(t, err)
 	c.Namespace = "shop"
 	return c
+}
+
+// proxyConfigs as ingest makes them of objects.
+func proxyConfigs(t testing.TB, c Config, objects string) []*model.ProxyConfig {
+	t.Helper()
+	read, err := manifest.Read([]byte(objects))
+	must(t, err)
+	return networking.Build(networking.Input{
+		ProxyConfigs: read.Istio.ProxyConfigs, Settings: &model.Settings{RootNamespace: c.RootNamespace(), ProxyImageTypes: c.ImageTypes()},
+	}, nil).Proxies
+}
+
+// overlay puts an object over another: objects merge, all else is replaced.
+func overlay(under, over map[string]any) {
+	for k, v := range over {
+		upper, isObject := v.(map[string]any)
+		lower, wasObject := under[k].(map[string]any)
+		if isObject && wasObject {
+			overlay(lower, upper)
+			continue
+		}
+		under[k] = v
+	}
 }
 
 func must(t testing.TB, err error) {
@@ -67,8 +92,8 @@ func must(t testing.TB, err error) {
 }
 
 // TestInject runs the cases of testdata/pods: pod.yaml, and where it differs
-// from the chart config.yaml, values.yaml, mesh.yaml and namespace.yaml (its
-// labels); wanted are the warnings, and injected.yaml, skipped or refused.
+// from the chart config.yaml, values.yaml, mesh.yaml, proxyconfigs.yaml and
+// namespace.yaml (its labels); wanted are the warnings, and injected.yaml, skipped or refused.
 func TestInject(t *testing.T) {
 	files, err := filepath.Glob("testdata/pods/*.txtar")
 	must(t, err)
@@ -85,6 +110,7 @@ func TestInject(t *testing.T) {
 			}
 			c := testConfig(t, in["config.yaml"], in["values.yaml"], in["mesh.yaml"])
 			must(t, yaml.Unmarshal([]byte(in["namespace.yaml"]), &c.NamespaceLabels))
+			c.ProxyConfigs = proxyConfigs(t, c, in["proxyconfigs.yaml"])
 			var pod corev1.Pod
 			must(t, yaml.UnmarshalStrict([]byte(in["pod.yaml"]), &pod))
 			untouched := pod.DeepCopy()

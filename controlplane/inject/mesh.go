@@ -8,6 +8,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/isthmesh/isthmesh/controlplane/proxyconfig"
 )
 
 // ParseMesh reads the YAML of ConfigMap istio, key mesh. Fields that this
@@ -21,8 +23,17 @@ func ParseMesh(text string) (*meshv1alpha1.MeshConfig, error) {
 	if string(data) == "null" {
 		return mesh, nil
 	}
-	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, mesh); err != nil {
-		return nil, fmt.Errorf("mesh configuration: %w", err)
+	// Istio's own decoder takes durations such as 5m, and unknown fields; the other
+	// one says better what is wrong.
+	if err := mesh.UnmarshalJSON(data); err != nil {
+		if clear := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, &meshv1alpha1.MeshConfig{}); clear != nil {
+			err = clear
+		}
+		return nil, fmt.Errorf("mesh configuration: %s", plain(err))
+	}
+	if mesh.GetDefaultConfig() != nil {
+		// What can't be used is told by ingest, and must not keep pods from starting.
+		proxyconfig.Drop(mesh.GetDefaultConfig())
 	}
 	return mesh, nil
 }

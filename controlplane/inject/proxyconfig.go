@@ -10,77 +10,116 @@ import (
 	"unicode"
 
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/reflect/protoreflect"
 	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
+	"istio.io/api/networking/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/isthmesh/isthmesh/controlplane/ingest/fields"
+	"github.com/isthmesh/isthmesh/controlplane/proxyconfig"
 )
 
-const proxyConfigKey = "proxy.istio.io/config"
+const (
+	proxyConfigKey = "proxy.istio.io/config"
+	imageTypeKey   = "sidecar.istio.io/proxyImageType"
+	// rootNamespace of a mesh that names none.
+	rootNamespace = "istio-system"
+)
 
-// honoured are the fields of a ProxyConfig that have an effect. (Holding the
-// application until the proxy has started needs nothing: a sidecar that is an
-// init container always does.)
-var honoured = []protoreflect.Name{
-	"concurrency", "discovery_address", "drain_duration", "file_flush_interval", "hold_application_until_proxy_starts",
-	"proxy_metadata", "proxy_stats_matcher", "termination_drain_duration",
-}
-
-// sameAlways are fields whose only possible value is the one that holds anyway.
-var sameAlways = map[protoreflect.Name]string{
-	"config_path": "./etc/istio/proxy", "binary_path": "/usr/local/bin/envoy",
-	"proxy_admin_port": "15000", "status_port": "15020",
-}
-
-// proxyConfig is the mesh's defaultConfig with the pod's annotations on top,
-// and the names of the fields in them that have no effect.
-func proxyConfig(mesh *meshv1alpha1.MeshConfig, annotations map[string]string) (*meshv1alpha1.ProxyConfig, []string, error) {
-	annotation := annotations[proxyConfigKey]
-	whole := map[string]any{}
-	if mesh.GetDefaultConfig() != nil {
-		b, err := protojson.Marshal(mesh.GetDefaultConfig())
-		if err != nil {
-			return nil, nil, fmt.Errorf("meshConfig.defaultConfig: %w", err)
-		}
-		if err := json.Unmarshal(b, &whole); err != nil {
-			return nil, nil, fmt.Errorf("meshConfig.defaultConfig: %w", err)
-		}
-	}
-	var own meshv1alpha1.ProxyConfig
-	if annotation != "" {
-		b, err := yaml.YAMLToJSON([]byte(annotation))
-		if err == nil {
-			err = protojson.Unmarshal(b, &own)
-		}
-		if err != nil {
-			return nil, nil, refuse("annotation %s is not a ProxyConfig: %s", proxyConfigKey, plain(err))
-		}
-		over := map[string]any{}
-		b, err = protojson.Marshal(&own)
-		if err == nil {
-			err = json.Unmarshal(b, &over)
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("annotation %s: %w", proxyConfigKey, err)
-		}
-		for _, e := range own.GetProxyStatsMatcher().GetInclusionRegexps() {
-			if err := expressions(e); err != nil {
-				return nil, nil, refuse("annotation %s: field proxyStatsMatcher.inclusionRegexps: %v", proxyConfigKey, err)
-			}
-		}
-		overlay(whole, over)
-	}
-	b, err := json.Marshal(whole)
+// proxyConfig is what a pod's proxy starts with: the mesh's defaultConfig, the
+// ProxyConfigs that are for the pod and what its annotations say, and what of the
+// latter is not honoured.
+func proxyConfig(c Config, pod metav1.ObjectMeta, namespace string, scope proxyconfig.Scope) (*meshv1alpha1.ProxyConfig, []string, error) {
+	own, warnings, err := annotated(pod.Annotations, scope)
 	if err != nil {
-		return nil, nil, fmt.Errorf("merge the proxy configuration: %w", err)
+		return nil, nil, err
 	}
-	var merged meshv1alpha1.ProxyConfig
-	if err := protojson.Unmarshal(b, &merged); err != nil {
-		return nil, nil, fmt.Errorf("merge the proxy configuration: %w", err)
+	layers := proxyconfig.LayersOf(c.ProxyConfigs, c.RootNamespace(), namespace, pod.Labels)
+	for _, o := range layers.Ignored {
+		warnings = append(warnings, fmt.Sprintf("ProxyConfig %q selects this pod, and so does %q, which is older and holds", o.Name, layers.Workload.Name))
 	}
-	keepStats(&merged, annotations)
-	// The mesh's own defaults are the platform's matter; a pod is told of what
-	// it asked for itself.
-	return &merged, withoutEffect(&own), nil
+	out, err := proxyconfig.Merge(c.Mesh.GetDefaultConfig(), layers, own)
+	if err != nil {
+		return nil, nil, err
+	}
+	if kind := pod.Annotations[imageTypeKey]; kind != "" {
+		out.Image = &v1beta1.ProxyImage{ImageType: kind}
+	}
+	keepStats(out, pod.Annotations)
+	return out, warnings, nil
+}
+
+// annotated is what a pod's annotation says, nil without one, and what of it is
+// not honoured. A value that can't be used refuses the pod. (The mesh's defaults
+// are the platform's matter, and told there.)
+func annotated(annotations map[string]string, scope proxyconfig.Scope) (*meshv1alpha1.ProxyConfig, []string, error) {
+	text := annotations[proxyConfigKey]
+	if text == "" {
+		return nil, nil, nil
+	}
+	wrong := func(format string, args ...any) (*meshv1alpha1.ProxyConfig, []string, error) {
+		return nil, nil, refuse("annotation %s is not a ProxyConfig: %s", proxyConfigKey, fmt.Sprintf(format, args...))
+	}
+	data, err := yaml.YAMLToJSONStrict([]byte(text))
+	if err != nil {
+		return wrong("%.200s", err.Error())
+	}
+	if fields.TooDeep(data) {
+		return wrong("it is nested deeper than %d levels", fields.MaxDepth)
+	}
+	own := &meshv1alpha1.ProxyConfig{}
+	// Istio's own decoder takes durations such as 10ms and 5m; the other one says
+	// better what is wrong.
+	if err := own.UnmarshalJSON(data); err != nil {
+		if clear := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, &meshv1alpha1.ProxyConfig{}); clear != nil {
+			err = clear
+		}
+		return wrong("%.200s", plain(err))
+	}
+	written := map[string]any{}
+	if err := json.Unmarshal(data, &written); err != nil {
+		return wrong("%.200s", err.Error())
+	}
+	if unknown := fields.Unknown(&struct{ Spec meshv1alpha1.ProxyConfig }{}, map[string]any{"spec": written}); len(unknown) > 0 {
+		return wrong("unknown field %q", strings.TrimPrefix(unknown[0], "spec."))
+	}
+	var warnings []string
+	for _, f := range proxyconfig.Check(own, scope) {
+		if f.Reason == proxyconfig.Invalid {
+			return nil, nil, refuse("annotation %s: field %s: %s", proxyConfigKey, f.Field, f.Message)
+		}
+		warnings = append(warnings, fmt.Sprintf("annotation %s: field %s has no effect: %s", proxyConfigKey, f.Field, f.Message))
+	}
+	return own, warnings, nil
+}
+
+// proxyImage is the image of a proxy, and a type of images that the mesh doesn't have.
+func proxyImage(c Config, proxy *meshv1alpha1.ProxyConfig) (string, *proxyconfig.Finding) {
+	global, _ := c.Values["global"].(map[string]any)
+	tag := ""
+	if global["tag"] != nil {
+		tag = fmt.Sprint(global["tag"])
+	}
+	tag, found := proxyconfig.Image(tag, proxy.GetImage().GetImageType(), c.ImageTypes())
+	return fmt.Sprintf("%v/proxy:%s", global["hub"], tag), found
+}
+
+// RootNamespace holds the configuration of the whole mesh.
+func (c Config) RootNamespace() string { return first(c.Mesh.GetRootNamespace(), rootNamespace) }
+
+// ImageTypes of proxies that the hub has beside the default one, sorted.
+func (c Config) ImageTypes() []string {
+	global, _ := c.Values["global"].(map[string]any)
+	proxy, _ := global["proxy"].(map[string]any)
+	list, _ := proxy["imageTypes"].([]any)
+	var out []string
+	for _, t := range list {
+		if text, ok := t.(string); ok && text != "" {
+			out = append(out, text)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // keepStats adds the statistics that the pod asks for by annotations of their own.
@@ -106,30 +145,5 @@ func keepStats(c *meshv1alpha1.ProxyConfig, annotations map[string]string) {
 
 // plain is an error of protojson without its beginning, which varies on purpose.
 func plain(err error) string {
-	return strings.TrimLeftFunc(strings.TrimPrefix(err.Error(), "proto:"), unicode.IsSpace)
-}
-
-func withoutEffect(c *meshv1alpha1.ProxyConfig) []string {
-	var out []string
-	c.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if !slices.Contains(honoured, f.Name()) && sameAlways[f.Name()] != v.String() {
-			out = append(out, f.JSONName())
-		}
-		return true
-	})
-	slices.Sort(out)
-	return out
-}
-
-// overlay puts a JSON object over another: objects merge, all else is replaced.
-func overlay(under, over map[string]any) {
-	for k, v := range over {
-		if upper, ok := v.(map[string]any); ok {
-			if lower, ok := under[k].(map[string]any); ok {
-				overlay(lower, upper)
-				continue
-			}
-		}
-		under[k] = v
-	}
+	return strings.ReplaceAll(strings.TrimLeftFunc(strings.TrimPrefix(err.Error(), "proto:"), unicode.IsSpace), "\u00a0", " ")
 }

@@ -27,9 +27,11 @@ type data struct {
 	ObjectMeta     metav1.ObjectMeta
 	Spec           corev1.PodSpec
 	ProxyConfig    *meshv1alpha1.ProxyConfig
-	MeshConfig     *meshv1alpha1.MeshConfig
-	Values         map[string]any
-	Revision       string
+	// ProxyImage has the type that ProxyConfig asks for.
+	ProxyImage string
+	MeshConfig *meshv1alpha1.MeshConfig
+	Values     map[string]any
+	Revision   string
 	// CanonicalName and CanonicalRevision of the workload.
 	CanonicalName, CanonicalRevision string
 }

@@ -3,16 +3,16 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
-	"maps"
-	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/isthmesh/isthmesh/controlplane/ingest/security"
+	"github.com/isthmesh/isthmesh/controlplane/refetch"
 )
 
 // Options of a Fetcher. Zero fields take what is said of them.
@@ -31,15 +31,11 @@ type Options struct {
 
 // Fetcher keeps key sets. It may be used by many goroutines.
 type Fetcher struct {
-	options Options
-	client  *http.Client
-	changed func()
-	wake    chan struct{}
-	slots   chan struct{}
+	client *http.Client
+	loop   *refetch.Loop[string, string]
 
-	mu     sync.Mutex
-	sets   map[string]*set
-	result Result
+	mu       sync.Mutex
+	timeouts map[string]time.Duration
 }
 
 // Result is what was fetched and what could not be. It is immutable: a change
@@ -51,17 +47,6 @@ type Result struct {
 	Failures map[string]string
 }
 
-// set is one address.
-type set struct {
-	wanted   security.Wanted
-	keys     string
-	fetched  time.Time
-	failure  string
-	failures int
-	next     time.Time
-	running  bool
-}
-
 // parallel fetches at most.
 const parallel = 8
 
@@ -70,177 +55,51 @@ func New(o Options, changed func()) *Fetcher {
 	if o.Permit == nil {
 		o.Permit = Guard()
 	}
-	o.Refresh = or(o.Refresh, 20*time.Minute)
-	o.Retry = or(o.Retry, time.Second)
-	o.MaxAge = or(o.MaxAge, 24*time.Hour)
-	return &Fetcher{
-		options: o, client: client(o.Permit, o.TLS), changed: changed,
-		wake: make(chan struct{}, 1), slots: make(chan struct{}, parallel), sets: map[string]*set{},
-	}
-}
-
-func or(d, fallback time.Duration) time.Duration {
-	if d > 0 {
-		return d
-	}
-	return fallback
+	o.Refresh = cmp.Or(o.Refresh, 20*time.Minute)
+	f := &Fetcher{client: client(o.Permit, o.TLS)}
+	f.loop = refetch.New(refetch.Options[string, string]{
+		Fetch: f.attempt, Changed: changed, Parallel: parallel, Retry: o.Retry, Longest: o.Refresh,
+		Refresh: o.Refresh, MaxAge: cmp.Or(o.MaxAge, 24*time.Hour),
+	})
+	return f
 }
 
 // Want these key sets and no others. New ones are fetched at once.
 func (f *Fetcher) Want(wanted []security.Wanted) {
-	f.mu.Lock()
-	now := make(map[string]*set, len(wanted))
+	timeouts := make(map[string]time.Duration, len(wanted))
 	for _, w := range wanted {
-		s := f.sets[w.URI]
-		if s == nil {
-			s = &set{}
-		}
-		s.wanted = w
-		now[w.URI] = s
+		timeouts[w.URI] = w.Timeout
 	}
-	f.sets = now
-	gone := f.publish()
+	f.mu.Lock()
+	f.timeouts = timeouts
 	f.mu.Unlock()
-	if gone {
-		f.changed()
+	f.loop.Want(addresses(wanted))
+}
+
+func addresses(wanted []security.Wanted) []string {
+	out := make([]string, 0, len(wanted))
+	for _, w := range wanted {
+		out = append(out, w.URI)
 	}
-	select {
-	case f.wake <- struct{}{}:
-	default:
-	}
+	return out
+}
+
+func (f *Fetcher) attempt(ctx context.Context, address string) (string, error) {
+	f.mu.Lock()
+	timeout := f.timeouts[address]
+	f.mu.Unlock()
+	return fetch(ctx, f.client, address, timeout)
 }
 
 // Result as it is now.
 func (f *Fetcher) Result() Result {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.result
+	r := f.loop.Result()
+	return Result{Keys: r.Values, Failures: r.Failures}
 }
 
 // Run until the context ends.
-func (f *Fetcher) Run(ctx context.Context) error {
-	var running sync.WaitGroup
-	defer running.Wait()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-f.wake:
-		case <-timer.C:
-		}
-		due, next := f.due(time.Now())
-		for _, s := range due {
-			running.Go(func() {
-				select {
-				case f.slots <- struct{}{}:
-					defer func() { <-f.slots }()
-					f.renew(ctx, s)
-				case <-ctx.Done():
-				}
-			})
-		}
-		timer.Reset(next)
-	}
-}
-
-// due sets are marked as running. Next is when to look again.
-func (f *Fetcher) due(now time.Time) ([]*set, time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	next := f.options.Refresh
-	var due []*set
-	for _, s := range f.sets {
-		switch wait := s.next.Sub(now); {
-		case s.running:
-		case wait <= 0:
-			s.running = true
-			due = append(due, s)
-		default:
-			next = min(next, wait)
-		}
-	}
-	return due, next
-}
-
-func (f *Fetcher) renew(ctx context.Context, s *set) {
-	f.mu.Lock()
-	wanted := s.wanted
-	f.mu.Unlock()
-	keys, err := fetch(ctx, f.client, wanted.URI, wanted.Timeout)
-	if ctx.Err() != nil {
-		return
-	}
-	now := time.Now()
-	f.mu.Lock()
-	s.running = false
-	if err == nil {
-		s.keys, s.fetched, s.failure, s.failures = keys, now, "", 0
-		s.next = now.Add(jittered(f.options.Refresh))
-	} else {
-		s.failure = err.Error()
-		if s.keys != "" && now.Sub(s.fetched) > f.options.MaxAge {
-			s.keys = ""
-		}
-		pause := f.options.Refresh
-		if s.failures < 20 {
-			pause = min(pause, f.options.Retry<<s.failures)
-		}
-		s.failures++
-		s.next = now.Add(jittered(pause))
-	}
-	changed := f.publish()
-	f.mu.Unlock()
-	if changed {
-		f.changed()
-	}
-	select {
-	case f.wake <- struct{}{}:
-	default:
-	}
-}
-
-// jittered spreads fetches, so that control planes don't all come at once.
-func jittered(d time.Duration) time.Duration {
-	return d - time.Duration(rand.Int64N(int64(d)/10+1))
-}
-
-// publish a new result when something in it changed. The lock is held.
-func (f *Fetcher) publish() bool {
-	r := Result{Keys: map[string]string{}, Failures: map[string]string{}}
-	for uri, s := range f.sets {
-		if s.keys != "" {
-			r.Keys[uri] = s.keys
-		}
-		if s.failure != "" {
-			r.Failures[uri] = s.failure
-		}
-	}
-	same := true
-	if maps.Equal(r.Keys, f.result.Keys) {
-		r.Keys = f.result.Keys
-	} else {
-		same = false
-	}
-	if maps.Equal(r.Failures, f.result.Failures) {
-		r.Failures = f.result.Failures
-	} else {
-		same = false
-	}
-	f.result = r
-	return !same
-}
+func (f *Fetcher) Run(ctx context.Context) error { return f.loop.Run(ctx) }
 
 // Settled is true when each of these has been tried: there is a key set, or a
 // failure.
-func (f *Fetcher) Settled(wanted []security.Wanted) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, w := range wanted {
-		if s := f.sets[w.URI]; s == nil || s.keys == "" && s.failure == "" {
-			return false
-		}
-	}
-	return true
-}
+func (f *Fetcher) Settled(wanted []security.Wanted) bool { return f.loop.Settled(addresses(wanted)) }

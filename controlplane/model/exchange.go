@@ -21,10 +21,21 @@ type ExportPort struct {
 	Name     string
 	Number   uint16
 	Protocol Protocol
-	// Zones: ready endpoints per locality, sorted. This is all that crosses networks.
+	// Zones: ready endpoints per locality, sorted. These, and the subsets', are all that crosses networks.
 	Zones []ZoneCount
+	// Subsets that the exporter's gateway passes connections to, sorted by name.
+	Subsets []ExportSubset
 	// Endpoints themselves, only for members of the same network; sorted.
 	Endpoints []ExportEndpoint
+}
+
+// ExportSubset is a subset of the endpoints behind a port, as the exporter's own
+// policies define it.
+type ExportSubset struct {
+	Name   string
+	Labels Labels
+	// Zones as of the port. None: the subset is served, but nobody is in it now.
+	Zones []ZoneCount
 }
 
 // ZoneCount is the number of ready, mesh-capable endpoints in one locality.
@@ -40,6 +51,8 @@ type ExportEndpoint struct {
 	Locality Locality
 	Hostname string
 	MTLS     bool
+	// Labels that the exporter's subsets ask for, of those that the endpoint has.
+	Labels Labels
 }
 
 // Imports is everything that the hub gives one member. Members that have not

@@ -26,6 +26,8 @@ type Mesh struct {
 	Authentications []*RequestAuthentication
 	// Patches sorted by Priority, the root namespace's first, then Origin.Older, then Index.
 	Patches []*Patch
+	// ProxyConfigs sorted by Origin.Older; injection gives them to pods.
+	ProxyConfigs []*ProxyConfig
 	// Plugins are the WasmPlugins, sorted by Origin.Older.
 	Plugins []*WasmPlugin
 	// Credentials that gateways ask for, sorted by namespace, name and kind.
@@ -42,6 +44,18 @@ type ServiceState struct {
 	Endpoints []*EndpointSet
 	// UDP[i] belongs to Service.UDP[i].
 	UDP []*EndpointSet
+}
+
+// EndpointsOf the port of a number; nil when there is none.
+func (s ServiceState) EndpointsOf(number uint16) *EndpointSet {
+	if s.Service == nil {
+		return nil
+	}
+	i := slices.IndexFunc(s.Service.Ports, func(p Port) bool { return p.Number == number })
+	if i < 0 {
+		return nil
+	}
+	return s.Endpoints[i]
 }
 
 // Service looks a service up by its canonical hostname.
@@ -102,16 +116,37 @@ type Settings struct {
 	// OutboundRegistryOnly refuses calls to hosts the mesh doesn't know
 	// (meshConfig.outboundTrafficPolicy REGISTRY_ONLY); default is to let them pass.
 	OutboundRegistryOnly bool
+	// OutboundByName looks up the host that a request names, where the mesh doesn't
+	// know it (ALLOW_ANY_DYNAMIC_DNS); what is no HTTP goes where it was meant to.
+	// OutboundTLS is what such requests are sent in; nil for none.
+	OutboundByName bool
+	OutboundTLS    *ClientTLS
+	// OutboundProxy is the cluster that takes what the mesh doesn't know (a Sidecar's
+	// egressProxy); empty for where it was meant to go.
+	OutboundProxy string
 	// AccessLogPath is where Envoy writes its access log; empty writes none.
 	AccessLogPath string
 	// AccessLogFormat is Envoy's text format; empty takes Istio's default.
 	AccessLogFormat string
+	// NoRefusedLog leaves connections that no filter chain takes out of the access log
+	// (meshConfig.disableEnvoyListenerLog).
+	NoRefusedLog bool
 	// AutoMTLS makes clients use mutual TLS with every endpoint that can (default true).
 	AutoMTLS bool
 	// ConnectTimeoutMillis to an upstream; Istio's default is 10000.
 	ConnectTimeoutMillis int64
 	// LocalityBalancing of the mesh (meshConfig.localityLbSetting); nil for Istio's default.
 	LocalityBalancing *LocalityBalancing
+	// DetectionMillis is how long a proxy waits for a client's first bytes where it
+	// tells the protocol by them; then the connection is passed on as TCP
+	// (meshConfig.protocolDetectionTimeout). 0 waits as long as it takes.
+	DetectionMillis int64
+	// ProxyImageTypes are the variants of the proxy's image that the mesh has beside the default one.
+	ProxyImageTypes []string
+	// Connections and Outliers hold for calls to hosts whose policies have none
+	// (meshConfig.defaultTrafficPolicy); nil for Istio's defaults.
+	Connections *ConnectionPool
+	Outliers    *OutlierDetection
 	// Providers of extensions, sorted by name.
 	Providers []Provider
 	// PathNormalization before routes and policies look at a path.

@@ -12,6 +12,8 @@ type Rejection struct {
 	// TypeURL and Resource, by name; without a name when the proxy's reason doesn't
 	// tell which of several it means.
 	TypeURL, Resource string
+	// Version of the resource that it refuses; empty when nobody knows.
+	Version string
 	// Reason is what the proxy says, of bounded length. It is the proxy's own text.
 	Reason string
 }

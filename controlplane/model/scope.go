@@ -15,6 +15,8 @@ type Scope struct {
 	Ingress []Ingress
 	// RegistryOnly overrides Settings.OutboundRegistryOnly; nil takes it.
 	RegistryOnly *bool
+	// Proxy takes calls to hosts that the mesh doesn't know, unless RegistryOnly; nil for none.
+	Proxy *Destination
 	// Inbound limits connections to all inbound ports; nil for none.
 	Inbound *ConnectionPool
 }

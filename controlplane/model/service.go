@@ -126,7 +126,11 @@ func (p Protocol) String() string {
 const NodeLabel = "kubernetes.io/hostname"
 
 // EndpointSet is who answers behind one port, sorted by Cluster, Address, Port.
-type EndpointSet struct{ Endpoints []Endpoint }
+type EndpointSet struct {
+	Endpoints []Endpoint
+	// Beyond are the subsets that other members serve, sorted by name, then labels.
+	Beyond []BeyondSubset
+}
 
 // Endpoint is an address with a port behind a service.
 type Endpoint struct {
@@ -147,7 +151,8 @@ type Endpoint struct {
 	Hostname string
 	// Workload is "namespace/name" of the pod when it is in this member; or empty.
 	Workload string
-	// Labels of the pod or WorkloadEntry, by which subsets choose; empty for other members' endpoints.
+	// Labels of the pod or WorkloadEntry, by which subsets choose. Of an endpoint of
+	// another member they are those that its member's subsets ask for; a gateway has none.
 	Labels Labels
 	// Node of the pod; empty for other members' endpoints.
 	Node string

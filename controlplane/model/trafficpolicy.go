@@ -110,6 +110,16 @@ type LocalityBalancing struct {
 	// FailoverPriority are label keys, "key" or "key=value": endpoints that match
 	// the caller in more of them, from the first on, go first.
 	FailoverPriority []string
+	// Zones tells the zones of the caller's region apart by their sizes (Istio's
+	// zoneAwareLbSetting): endpoints in other regions stand by, in the order that
+	// FailoverPriority and Failover give. Distribute is empty then; nil for none.
+	Zones *ZoneBalancing
+}
+
+// ZoneBalancing is how zones of one region are told apart.
+type ZoneBalancing struct {
+	// MinimumHosts below which all zones are one; nil for Envoy's 6.
+	MinimumHosts *uint32
 }
 
 // Distribute the traffic of callers in From ("region/zone/subzone", "*" at the

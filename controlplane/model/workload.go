@@ -30,6 +30,8 @@ type Workload struct {
 	Terminating bool
 	// Topology of a gateway, as its pod's annotation says; nil takes the mesh's.
 	Topology *Topology
+	// CreatedUnix is the pod's creation time in seconds; 0 when it isn't known.
+	CreatedUnix int64
 }
 
 // InboundPort is a port of the pod that at least one service targets.

@@ -184,9 +184,7 @@ func (p *Patch) http(m *hcmv3.HttpConnectionManager, f *filterMatch) {
 // placeOf a class of filters in a list: authentication goes before what asks who
 // calls, authorization right after what does, all others last before the router.
 func placeOf(class string, list []*hcmv3.HttpFilter) int {
-	asks := func(f *hcmv3.HttpFilter) bool {
-		return f.GetName() == "envoy.filters.http.rbac" || strings.HasPrefix(f.GetName(), "envoy.filters.http.ext_authz")
-	}
+	asks := func(f *hcmv3.HttpFilter) bool { return envoy.Authorizes(f.GetName()) }
 	switch class {
 	case "AUTHN":
 		if i := slices.IndexFunc(list, asks); i >= 0 {

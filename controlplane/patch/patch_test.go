@@ -4,10 +4,7 @@ package patch_test
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,7 +18,6 @@ import (
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/tools/txtar"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/yaml"
@@ -29,34 +25,75 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/patch"
+	"github.com/isthmesh/isthmesh/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the results in testdata")
 
 // TestPatches applies the patches of each file (part "patches.yaml", a list as in
 // spec.configPatches) to a resource ("cluster.yaml", "listener.yaml" or
 // "routes.yaml"), for gateways when there is a part "gateway".
 func TestPatches(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no files in testdata: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) { runFile(t, file) })
+	golden.Archives(t, "result", []string{"patches.yaml", "cluster.yaml", "listener.yaml", "routes.yaml", "gateway"}, result)
+}
+
+// TestBootstraps: each patch of the bootstrap is a resource, in order; contexts of
+// other proxies, and what is the agent's, are left out or told.
+func TestBootstraps(t *testing.T) {
+	const text = `
+- applyTo: BOOTSTRAP
+  patch: {operation: MERGE, value: {stats_flush_interval: 1s}}
+- applyTo: BOOTSTRAP
+  match: {context: GATEWAY}
+  patch: {operation: MERGE, value: {stats_flush_interval: 2s}}
+- applyTo: BOOTSTRAP
+  match: {context: SIDECAR_INBOUND}
+  patch: {operation: MERGE_AND_REPLACE_LIST, value: {node: {id: x}, admin: {address: {pipe: {path: x}}}, dynamic_resources: {}, static_resources: {clusters: [{name: xds-grpc}, {name: mine}], listeners: [{name: agent}]}}}
+- applyTo: BOOTSTRAP
+  patch: {operation: MERGE, value: {no_such_field: 1}}
+- applyTo: CLUSTER
+  patch: {operation: ADD, value: {name: added, type: STATIC, connect_timeout: 1s}}
+`
+	for gateway, want := range map[bool][]string{
+		false: {"00000/MERGE/shop/f/0", "00001/MERGE_AND_REPLACE_LIST/shop/f/2"},
+		true:  {"00000/MERGE/shop/f/0", "00001/MERGE/shop/f/1"},
+	} {
+		all := patches(t, text)
+		set, problems := patch.NewSet(all, gateway)
+		resources, more := set.Bootstraps()
+		var got []string
+		for _, r := range resources {
+			got = append(got, strings.Replace(r.Name, all[0].Namespace+"/"+all[0].Name, "shop/f", 1))
+			i, _ := strconv.Atoi(r.Name[strings.LastIndex(r.Name, "/")+1:])
+			for j, p := range all {
+				if patch.IsBootstrap(p, r.Name) != (i == j) {
+					t.Errorf("%s is said to be of patch %d", r.Name, j)
+				}
+			}
+			if patch.MergesBootstrap(r.Name) != strings.Contains(r.Name, "REPLACE") {
+				t.Errorf("%s: replaces lists: %v", r.Name, patch.MergesBootstrap(r.Name))
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("gateway %v (-want +got):\n%s", gateway, diff)
+		}
+		var fields []string
+		for _, p := range append(problems, more...) {
+			fields = append(fields, p.Field+" "+p.Reason)
+		}
+		told := []string{"spec.configPatches[3].patch.value Invalid"}
+		if !gateway {
+			for _, f := range []string{"admin.address", "dynamic_resources", "node", "static_resources.clusters[0]", "static_resources.listeners[0]"} {
+				told = append(told, "spec.configPatches[2].patch.value."+f+" NotSupported")
+			}
+		}
+		if diff := cmp.Diff(told, fields); diff != "" {
+			t.Errorf("gateway %v: problems (-want +got):\n%s", gateway, diff)
+		}
 	}
 }
 
-func runFile(t *testing.T, file string) {
-	archive, err := txtar.ParseFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parts := map[string]string{}
-	for _, f := range archive.Files {
-		parts[f.Name] = string(f.Data)
-	}
+func result(t *testing.T, parts map[string][]byte) string {
 	_, gateway := parts["gateway"]
-	set, problems := patch.NewSet(patches(t, parts["patches.yaml"]), gateway)
+	set, problems := patch.NewSet(patches(t, string(parts["patches.yaml"])), gateway)
 	var got strings.Builder
 	show := func(r *envoy.Resource) {
 		text, err := r.JSON()
@@ -76,10 +113,10 @@ func runFile(t *testing.T, file string) {
 		"listener.yaml": {envoy.ListenerType, &listenerv3.Listener{}},
 		"routes.yaml":   {envoy.RouteType, &routev3.RouteConfiguration{}},
 	} {
-		if parts[name] == "" {
+		if parts[name] == nil {
 			continue
 		}
-		text, err := yaml.YAMLToJSON([]byte(parts[name]))
+		text, err := yaml.YAMLToJSON(parts[name])
 		if err == nil {
 			err = protojson.Unmarshal(text, kind.empty)
 		}
@@ -111,23 +148,7 @@ func runFile(t *testing.T, file string) {
 		// The text of protobuf's errors varies on purpose in its white space.
 		fmt.Fprintf(&got, "problem %s %s: %s\n", p.Field, p.Reason, strings.Join(strings.Fields(strings.ReplaceAll(p.Message, "\u00a0", " ")), " "))
 	}
-	if *update {
-		archive.Files = append(archive.Files[:0:0], archive.Files...)
-		for i, f := range archive.Files {
-			if f.Name == "result" {
-				archive.Files = append(archive.Files[:i], archive.Files[i+1:]...)
-				break
-			}
-		}
-		archive.Files = append(archive.Files, txtar.File{Name: "result", Data: []byte(got.String())})
-		if err := os.WriteFile(file, txtar.Format(archive), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if d := cmp.Diff(parts["result"], got.String()); d != "" {
-		t.Errorf("-want +got; go test -update rewrites the results:\n%s", d)
-	}
+	return got.String()
 }
 
 // patches as ingest reads them.

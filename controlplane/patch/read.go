@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"regexp"
 
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -114,6 +115,7 @@ var values = map[string]func() proto.Message{
 	"ROUTE_CONFIGURATION": func() proto.Message { return &routev3.RouteConfiguration{} },
 	"VIRTUAL_HOST":        func() proto.Message { return &routev3.VirtualHost{} },
 	"HTTP_ROUTE":          func() proto.Message { return &routev3.Route{} },
+	"BOOTSTRAP":           func() proto.Message { return &bootstrapv3.Bootstrap{} },
 	"EXTENSION_CONFIG":    func() proto.Message { return &corev3.TypedExtensionConfig{} },
 }
 

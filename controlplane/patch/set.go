@@ -103,6 +103,7 @@ func NewSet(patches []*model.Patch, gateway bool) (*Set, []model.Problem) {
 		out.patches = append(out.patches, read)
 	}
 	problems = append(problems, out.inline()...)
+	problems = append(problems, out.kept()...)
 	return out, problems
 }
 

@@ -5,6 +5,7 @@ package policy
 import (
 	"slices"
 
+	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -18,6 +19,8 @@ type Guarded struct {
 	// Gateway and Class are the names of the Gateway API's Gateway that the proxy
 	// serves, and of its GatewayClass; empty when it serves none.
 	Gateway, Class string
+	// Inline: the filters stand in listeners whole, because somebody patches them.
+	Inline bool
 }
 
 // Chosen are the policies that hold somewhere, oldest first.
@@ -25,11 +28,14 @@ type Chosen struct {
 	Authorizations  []*model.Authorization
 	Authentications []*model.RequestAuthentication
 
-	made made
+	inline bool
+	made   made
 }
 
 // None holds where no policy does.
 var None = &Chosen{}
+
+var noneInline = &Chosen{inline: true}
 
 // Choose the policies of a mesh that hold for g. Prev is returned when it holds
 // the same policies, so that its pointer may be a memo's key; it may be nil.
@@ -38,7 +44,7 @@ func Choose(m *model.Mesh, g Guarded, prev *Chosen) *Chosen {
 	if m.Settings != nil {
 		root = m.Settings.RootNamespace
 	}
-	c := &Chosen{}
+	c := &Chosen{inline: g.Inline}
 	for _, a := range m.Authorizations {
 		if g.under(root, a.Namespace, a.Target) {
 			c.Authorizations = append(c.Authorizations, a)
@@ -49,18 +55,37 @@ func Choose(m *model.Mesh, g Guarded, prev *Chosen) *Chosen {
 			c.Authentications = append(c.Authentications, a)
 		}
 	}
+	return c.after(prev)
+}
+
+// after is c, or prev when that is the same.
+func (c *Chosen) after(prev *Chosen) *Chosen {
 	switch {
 	case c.Same(prev):
 		return prev
+	case c.Empty() && c.inline:
+		return noneInline
 	case c.Empty():
 		return None
 	}
+	c.made.before = prev.configs()
 	return c
 }
 
-// Same is true when both hold the same policies.
+// configs that were made of it; nil for none yet.
+func (c *Chosen) configs() *envoy.Layer {
+	switch {
+	case c == nil:
+		return nil
+	case c.Empty():
+		return nothing().Configs
+	}
+	return c.made.configs()
+}
+
+// Same is true when both hold the same policies, in the same way.
 func (c *Chosen) Same(as *Chosen) bool {
-	return as != nil && slices.Equal(c.Authorizations, as.Authorizations) && slices.Equal(c.Authentications, as.Authentications)
+	return as != nil && c.inline == as.inline && slices.Equal(c.Authorizations, as.Authorizations) && slices.Equal(c.Authentications, as.Authentications)
 }
 
 // Empty is true when nothing holds.

@@ -3,14 +3,13 @@
 package policy
 
 import (
-	"slices"
-
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 	httprbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	rbacnetv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -27,61 +26,97 @@ const (
 	audited     = "istio_audit_"
 )
 
-// HTTP filters that decide on requests, in Istio's order: tokens, CUSTOM, AUDIT,
-// DENY, ALLOW. They go before all filters that act on a request.
+// HTTP filters that decide on requests, whole, in Istio's order: tokens, CUSTOM,
+// AUDIT, DENY, ALLOW. They go before all filters that act on a request.
 func HTTP(s *model.Settings, c *Chosen) []*hcmv3.HttpFilter {
 	if c == nil || c.Empty() {
 		return nil
 	}
-	return slices.Clone(c.made.filters(s, c).http)
+	return httpFilters(c.made.parts(s, c).http)
 }
 
-func (c *Chosen) http(s *model.Settings) []*hcmv3.HttpFilter {
-	var out []*hcmv3.HttpFilter
-	add := func(name string, m proto.Message) {
-		out = append(out, &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: envoy.Any(m)}})
-	}
-	if m := tokens(c.Authentications); m != nil {
-		add(jwtFilter, m)
-	}
-	for i, q := range c.questions(s, false) {
-		add(httpRBAC, &httprbacv3.RBAC{ShadowRules: q.when, ShadowRulesStatPrefix: q.statPrefix()})
-		add(nth(httpExtAuthz, i), q.http())
-	}
-	for _, d := range c.decisions(s, false) {
-		add(httpRBAC, &httprbacv3.RBAC{Rules: d.rules, ShadowRules: d.tried, ShadowRulesStatPrefix: d.triedPrefix})
-	}
-	return out
-}
-
-// TCP filters that decide on connections, in the same order.
+// TCP filters that decide on connections, whole, in the same order.
 func TCP(s *model.Settings, c *Chosen) []*listenerv3.Filter {
 	if c == nil || c.Empty() {
 		return nil
 	}
-	return slices.Clone(c.made.filters(s, c).tcp)
+	return tcpFilters(c.made.parts(s, c).tcp)
 }
 
-func (c *Chosen) tcp(s *model.Settings) []*listenerv3.Filter {
+// piece is one filter.
+type piece struct {
+	name   string
+	config *anypb.Any
+	// slot tells the RBAC filters of a proxy apart; empty for other filters.
+	slot string
+	// idle: it decides nothing and tells nothing.
+	idle bool
+}
+
+func httpFilters(parts []piece) []*hcmv3.HttpFilter {
+	var out []*hcmv3.HttpFilter
+	for _, p := range parts {
+		if !p.idle {
+			out = append(out, &hcmv3.HttpFilter{Name: p.name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: p.config}})
+		}
+	}
+	return out
+}
+
+func tcpFilters(parts []piece) []*listenerv3.Filter {
 	var out []*listenerv3.Filter
-	add := func(name string, m proto.Message) {
-		out = append(out, &listenerv3.Filter{Name: name, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: envoy.Any(m)}})
+	for _, p := range parts {
+		if !p.idle {
+			out = append(out, &listenerv3.Filter{Name: p.name, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: p.config}})
+		}
+	}
+	return out
+}
+
+// http parts; those of DENY and ALLOW are there in any case.
+func (c *Chosen) http(s *model.Settings) []piece {
+	var out []piece
+	add := func(name, slot string, idle bool, m proto.Message) {
+		out = append(out, piece{name: name, config: envoy.Any(m), slot: slot, idle: idle})
+	}
+	if m := tokens(c.Authentications); m != nil {
+		add(jwtFilter, "", false, m)
+	}
+	for i, q := range c.questions(s, false) {
+		add(httpRBAC, askSlot+q.provider.Name, false, &httprbacv3.RBAC{ShadowRules: q.when, ShadowRulesStatPrefix: q.statPrefix()})
+		add(nth(httpExtAuthz, i), "", false, q.http())
+	}
+	for _, d := range c.decisions(s, false) {
+		add(httpRBAC, d.slot, d.idle(), &httprbacv3.RBAC{Rules: d.rules, ShadowRules: d.tried, ShadowRulesStatPrefix: d.triedPrefix})
+	}
+	return out
+}
+
+func (c *Chosen) tcp(s *model.Settings) []piece {
+	var out []piece
+	add := func(name, slot string, m proto.Message) {
+		out = append(out, piece{name: name, config: envoy.Any(m), slot: slot})
 	}
 	for i, q := range c.questions(s, true) {
-		add(tcpRBAC, &rbacnetv3.RBAC{StatPrefix: statPrefix, ShadowRules: q.when, ShadowRulesStatPrefix: q.statPrefix()})
-		add(nth(tcpExtAuthz, i), q.tcp())
+		add(tcpRBAC, askSlot+q.provider.Name, &rbacnetv3.RBAC{StatPrefix: statPrefix, ShadowRules: q.when, ShadowRulesStatPrefix: q.statPrefix()})
+		add(nth(tcpExtAuthz, i), "", q.tcp())
 	}
 	for _, d := range c.decisions(s, true) {
-		add(tcpRBAC, &rbacnetv3.RBAC{StatPrefix: statPrefix, Rules: d.rules, ShadowRules: d.tried, ShadowRulesStatPrefix: d.triedPrefix})
+		if !d.idle() {
+			add(tcpRBAC, d.slot, &rbacnetv3.RBAC{StatPrefix: statPrefix, Rules: d.rules, ShadowRules: d.tried, ShadowRulesStatPrefix: d.triedPrefix})
+		}
 	}
 	return out
 }
 
 // decision is one RBAC filter: what it enforces, and what it only tells of.
 type decision struct {
+	slot         string
 	rules, tried *rbacv3.RBAC
 	triedPrefix  string
 }
+
+func (d decision) idle() bool { return d.rules == nil && d.tried == nil }
 
 // decisions of all actions but CUSTOM.
 func (c *Chosen) decisions(s *model.Settings, tcp bool) []decision {
@@ -90,9 +125,12 @@ func (c *Chosen) decisions(s *model.Settings, tcp bool) []decision {
 	if audit := wide.filter(rbacv3.RBAC_LOG, c.acting(model.Audit)); audit != nil && len(audit.Policies) > 0 {
 		// Action LOG leaves a hint for access loggers and nothing else; the same rules
 		// in the shadow count, and leave the name of the one that matched.
-		out = append(out, decision{rules: audit, tried: &rbacv3.RBAC{Action: rbacv3.RBAC_ALLOW, Policies: audit.Policies}, triedPrefix: audited})
+		out = append(out, decision{
+			slot: auditSlot, rules: audit, tried: &rbacv3.RBAC{Action: rbacv3.RBAC_ALLOW, Policies: audit.Policies}, triedPrefix: audited,
+		})
 	}
 	deny := decision{
+		slot:  denySlot,
 		rules: wide.filter(rbacv3.RBAC_DENY, append(c.acting(model.Deny), c.unanswerable(s, tcp)...)),
 		tried: wide.filter(rbacv3.RBAC_DENY, c.trying(model.Deny)), triedPrefix: dryRunDeny,
 	}
@@ -101,6 +139,7 @@ func (c *Chosen) decisions(s *model.Settings, tcp bool) []decision {
 		deny.rules = nil
 	}
 	allow := decision{
+		slot:  allowSlot,
 		rules: narrow.filter(rbacv3.RBAC_ALLOW, c.acting(model.Allow)),
 		tried: narrow.filter(rbacv3.RBAC_ALLOW, c.trying(model.Allow)), triedPrefix: dryRunAllow,
 	}
@@ -108,9 +147,7 @@ func (c *Chosen) decisions(s *model.Settings, tcp bool) []decision {
 		if d.tried == nil {
 			d.triedPrefix = ""
 		}
-		if d.rules != nil || d.tried != nil {
-			out = append(out, d)
-		}
+		out = append(out, d)
 	}
 	return out
 }

@@ -5,31 +5,61 @@ package policy
 import (
 	"sync"
 
-	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-
+	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
 // made remembers the filters of chosen policies: many listeners ask for the same.
 type made struct {
-	mu       sync.Mutex
+	mu sync.Mutex
+	// settings that what is here was made with.
 	settings *model.Settings
-	both     filters
+	// whole filters, and the same as listeners discover them; nil until asked for.
+	whole *parts
+	found *Filters
+	// before are the configurations of what was chosen before.
+	before *envoy.Layer
 }
 
-type filters struct {
-	http []*hcmv3.HttpFilter
-	tcp  []*listenerv3.Filter
-}
+// parts are pieces of both kinds.
+type parts struct{ http, tcp []piece }
 
-func (m *made) filters(s *model.Settings, c *Chosen) filters {
+func (m *made) parts(s *model.Settings, c *Chosen) parts {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.settings != s || m.settings == nil {
-		m.settings, m.both = s, filters{http: c.http(s), tcp: c.tcp(s)}
+	m.with(s)
+	if m.whole == nil {
+		m.whole = &parts{c.http(s), c.tcp(s)}
 	}
-	return m.both
+	return *m.whole
+}
+
+func (m *made) discovered(s *model.Settings, c *Chosen) Filters {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.with(s)
+	if m.found == nil {
+		f := discovered(c.http(s), c.tcp(s), m.before)
+		m.found, m.before = &f, nil
+	}
+	return *m.found
+}
+
+// with some settings, with m.mu held: what was made with others is dropped.
+func (m *made) with(s *model.Settings) {
+	if m.settings != s || s == nil {
+		m.settings, m.whole, m.found = s, nil, nil
+	}
+}
+
+// configs that were made of it; nil for none.
+func (m *made) configs() *envoy.Layer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.found == nil {
+		return m.before
+	}
+	return m.found.Configs
 }
 
 // Shelf holds one Chosen of each content, so that workloads under the same

@@ -86,10 +86,21 @@ type place struct {
 
 func (p place) problem(field, reason, message string) model.Problem {
 	path := fmt.Sprintf("spec.%s[%d].match[%d].%s", p.list, p.rule, p.match, field)
+	if p.unmatched() {
+		path = fmt.Sprintf("spec.%s[%d]", p.list, p.rule)
+	}
 	if p.routing.BySpecificity {
 		path = fmt.Sprintf("spec.rules[%d]", p.rule)
 	}
 	return p.routing.Problem(path, reason, message)
+}
+
+// unmatched is true for a rule that has no match to point at.
+func (p place) unmatched() bool {
+	if p.list == "tcp" {
+		return len(p.routing.TCP[p.rule].Matches) == 0
+	}
+	return len(p.routing.TLS[p.rule].Matches) == 0
 }
 
 // chains that are written, and what they match already.
@@ -170,8 +181,16 @@ func (w *chains) free(at place, names []string, s subnet) []string {
 		}
 		key := [2]string{s.text, n}
 		if by := w.taken[key]; by != nil {
-			w.problems = append(w.problems, at.problem("sniHosts", "Conflict", fmt.Sprintf(
-				"%s %s/%s takes connections%s%s already: narrow the match, or merge the two", by.Kind, by.Namespace, by.Name, about(" for server name ", n), about(" to ", s.text))))
+			older := ""
+			if by.Older(at.routing.Origin) < 0 {
+				older = ", which is older,"
+			}
+			field := "sniHosts"
+			if n == "" { // the match is by address alone
+				field = "destinationSubnets"
+			}
+			w.problems = append(w.problems, at.problem(field, "Conflict", fmt.Sprintf(
+				"%s %s/%s%s takes connections%s%s already: narrow the match, or merge the two", by.Kind, by.Namespace, by.Name, older, about(" for server name ", n), about(" to ", s.text))))
 			continue
 		}
 		w.taken[key] = at.routing

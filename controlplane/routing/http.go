@@ -15,6 +15,12 @@ import (
 // (max_direct_response_body_size_bytes); Envoy's own limit is 4096.
 const MaxBody = 1 << 20
 
+// Placed are routings of one host, where they hold.
+type Placed struct {
+	Context
+	Routings []*model.Routing
+}
+
 // HTTP turns the HTTP rules of routings on one host into routes in the order in
 // which Envoy is to try them. The routings are those whose hosts fit best, the
 // oldest first. It returns no routes when no rule holds for the caller: the
@@ -23,22 +29,29 @@ const MaxBody = 1 << 20
 //
 // At a gateway the rules of several VirtualServices on one host are tried one
 // VirtualService after the other, those without any condition last. At sidecars
-// the oldest one alone holds, and the others have a problem.
+// the oldest one alone holds, and the others have a problem. So has a rule that
+// an older object leaves no request for; it is left out.
 func HTTP(c Context, routings []*model.Routing) ([]*routev3.Route, []model.Problem) {
+	return Together([]Placed{{c, routings}})
+}
+
+// Together is HTTP for one host that several listeners have, such as those of
+// two gateways on one port: their rules are tried as if one listener had them all.
+func Together(all []Placed) ([]*routev3.Route, []model.Problem) {
 	var problems []model.Problem
 	var specific, written, everything []candidate
 	var holder *model.Routing
-	for _, r := range c.bound(routings) {
-		routes := translate(c, r, &problems)
+	for _, p := range byAge(all) {
+		routes := translate(p.Context, p.routing, &problems)
 		switch {
 		case len(routes) == 0:
-		case r.BySpecificity:
+		case p.routing.BySpecificity:
 			specific = append(specific, routes...)
-		case holder != nil && c.At == model.Sidecars:
-			problems = append(problems, r.Problem("spec.hosts", "Conflict", fmt.Sprintf(
+		case holder != nil && p.At == model.Sidecars:
+			problems = append(problems, p.routing.Problem("spec.hosts", "Conflict", fmt.Sprintf(
 				"VirtualService %s/%s has HTTP rules for the same host and is older; sidecars follow it alone: merge the two, or delegate", holder.Namespace, holder.Name)))
 		default:
-			holder = r
+			holder = p.routing
 			for _, route := range routes {
 				if route.everything {
 					everything = append(everything, route)
@@ -49,13 +62,32 @@ func HTTP(c Context, routings []*model.Routing) ([]*routev3.Route, []model.Probl
 		}
 	}
 	slices.SortStableFunc(specific, bySpecificity)
+	reached, hidden := reached(slices.Concat(specific, written, everything))
 	var out []*routev3.Route
-	for _, list := range [][]candidate{specific, written, everything} {
-		for _, route := range list {
-			out = append(out, route.Route)
+	for _, route := range reached {
+		out = append(out, route.Route)
+	}
+	return out, once(append(problems, hidden...))
+}
+
+// placed is one routing where it holds.
+type placed struct {
+	Context
+	routing *model.Routing
+}
+
+// byAge are all routings that hold, the oldest first wherever they hold.
+func byAge(all []Placed) []placed {
+	var out []placed
+	for _, p := range all {
+		for _, r := range p.bound(p.Routings) {
+			out = append(out, placed{p.Context, r})
 		}
 	}
-	return out, once(problems)
+	if len(all) > 1 {
+		slices.SortStableFunc(out, func(a, b placed) int { return a.routing.Older(b.routing.Origin) })
+	}
+	return out
 }
 
 // once leaves out problems that every match of a rule has.
@@ -74,6 +106,8 @@ type candidate struct {
 	specificity
 	// everything: it has no condition but the caller.
 	everything bool
+	// routing that it is of.
+	routing *model.Routing
 }
 
 // translate one routing's rules in their order. Rules of Istio's that come
@@ -98,7 +132,7 @@ func translate(c Context, routing *model.Routing, problems *[]model.Problem) []c
 			precedence := specificityOf(routing, i, j, m)
 			for _, route := range r.routes(match, m) {
 				all := catchesAll(route.GetMatch())
-				out = append(out, candidate{Route: route, specificity: precedence, everything: all})
+				out = append(out, candidate{Route: route, specificity: precedence, everything: all, routing: routing})
 				if all && !routing.BySpecificity {
 					return out
 				}

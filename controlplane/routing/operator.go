@@ -36,6 +36,9 @@ var argument = regexp.MustCompile(`^[A-Za-z0-9:_.-]+$`)
 // alternative is REQ's and RESP's: a header, and another one if that is absent.
 var alternative = regexp.MustCompile(`^:?[A-Za-z0-9_-]+(\?:?[A-Za-z0-9_-]+)?$`)
 
+// filterState is FILTER_STATE's: a key, and how its value is written.
+var filterState = regexp.MustCompile(`^[A-Za-z0-9_.-]+(:(PLAIN|TYPED|FIELD:[A-Za-z0-9_.-]+))?$`)
+
 // commands keeps the operators of a value that are known and makes every other
 // per cent sign literal. unknown is the first that looked like an operator.
 func commands(value string) (out, unknown string) {
@@ -52,7 +55,7 @@ func commands(value string) (out, unknown string) {
 		case strings.HasPrefix(value, "%%"):
 			b.WriteString("%%")
 			value = value[2:]
-		case found != nil && known(found[1], found[2], strings.Contains(found[0], "(")):
+		case found != nil && known(found[1], found[2], found[3], strings.Contains(found[0], "(")):
 			b.WriteString(found[0])
 			value = value[len(found[0]):]
 		default:
@@ -67,13 +70,19 @@ func commands(value string) (out, unknown string) {
 	return b.String(), unknown
 }
 
-func known(name, arg string, called bool) bool {
+// known is true for what Envoy takes: only some operators with an argument may say
+// how long their value may be.
+func known(name, arg, length string, called bool) bool {
 	switch {
 	case !called:
 		_, ok := slices.BinarySearch(plainOperators, name)
-		return ok
+		return ok && length == ""
 	case name == "REQ" || name == "RESP" || name == "TRAILER":
 		return alternative.MatchString(arg)
+	case name == "FILTER_STATE":
+		return filterState.MatchString(arg)
+	case name == "UPSTREAM_METADATA" && length != "":
+		return false
 	default:
 		_, ok := slices.BinarySearch(namedOperators, name)
 		return ok && argument.MatchString(arg)

@@ -59,7 +59,7 @@ func TestOrder(t *testing.T) {
 		},
 		"OldestOfEquals": {
 			routings: []*model.Routing{route("b", 1, rules(model.HTTPMatch{Path: prefix("/foo")})...), route("a", 1, rules(model.HTTPMatch{Path: prefix("/foo")})...), route("0", 2, rules(model.HTTPMatch{Path: exact("/foo")}, model.HTTPMatch{Path: prefix("/foo/")})...)},
-			want:     []string{"ns.0.0", "ns.a.0", "ns.b.0", "ns.0.1"},
+			want:     []string{"ns.0.0", "ns.a.0"}, problems: []string{"ns/b spec.rules[0].matches[0] Conflict", "ns/0 spec.rules[1].matches[0] Conflict"},
 		},
 		"AsWrittenUntilTheOneForAll": {
 			routings: []*model.Routing{service("a", 1, rules(model.HTTPMatch{Path: prefix("/")}, model.HTTPMatch{Path: exact("/foo")})...)},
@@ -72,7 +72,7 @@ func TestOrder(t *testing.T) {
 		"OthersAfterwardsAtGateways": {
 			at:       gateway,
 			routings: []*model.Routing{service("a", 1, rules(model.HTTPMatch{Path: exact("/foo")}, model.HTTPMatch{})...), service("b", 2, rules(model.HTTPMatch{Path: exact("/bar")}, model.HTTPMatch{})...)},
-			want:     []string{"a0", "b0", "a1", "b1"},
+			want:     []string{"a0", "b0", "a1"}, problems: []string{"ns/b spec.http[1].match[0] Conflict"},
 		},
 		"NothingThatHoldsHereIsNoConflict": {
 			routings: []*model.Routing{

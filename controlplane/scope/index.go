@@ -158,5 +158,5 @@ func (x *Index) viewOf(k viewKey) *view {
 
 // Problems that are seen only when objects are looked at together.
 func (x *Index) Problems() []model.Problem {
-	return slices.Concat(x.services.problems, x.routings.conflicts(), x.takeovers())
+	return slices.Concat(x.services.problems, x.routings.conflicts(), x.takeovers(), x.policyConflicts(), x.scopeConflicts())
 }

@@ -4,6 +4,7 @@ package scope
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -29,7 +30,7 @@ func merge(older, younger *model.DestinationPolicy) *model.DestinationPolicy {
 	}
 	out.Subsets = slices.Clone(older.Subsets)
 	for _, s := range younger.Subsets {
-		if !slices.ContainsFunc(out.Subsets, func(o model.Subset) bool { return o.Name == s.Name }) {
+		if subsetOf(&out, s.Name) == nil {
 			out.Subsets = append(out.Subsets, s)
 		}
 	}
@@ -38,6 +39,34 @@ func merge(older, younger *model.DestinationPolicy) *model.DestinationPolicy {
 	}
 	slices.SortFunc(out.Subsets, func(a, b model.Subset) int { return strings.Compare(a.Name, b.Name) })
 	return &out
+}
+
+// subsetOf a policy, by its name; nil when there is none.
+func subsetOf(p *model.DestinationPolicy, name string) *model.Subset {
+	for i := range p.Subsets {
+		if p.Subsets[i].Name == name {
+			return &p.Subsets[i]
+		}
+	}
+	return nil
+}
+
+// lost are the fields of the younger policy that merge leaves out, because the
+// older one says something else there.
+func lost(older, younger *model.DestinationPolicy) []string {
+	if older.Kind != younger.Kind {
+		return nil // they fill each other's gaps
+	}
+	var fields []string
+	if !saysNothing(older.Policy) && !saysNothing(younger.Policy) && !reflect.DeepEqual(older.Policy, younger.Policy) {
+		fields = append(fields, "spec.trafficPolicy")
+	}
+	for _, s := range younger.Subsets {
+		if o := subsetOf(older, s.Name); o != nil && !reflect.DeepEqual(*o, s) {
+			fields = append(fields, "spec.subsets["+s.Name+"]")
+		}
+	}
+	return fields
 }
 
 func saysNothing(p model.TrafficPolicy) bool {

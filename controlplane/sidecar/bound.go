@@ -5,6 +5,7 @@ package sidecar
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -39,6 +40,12 @@ func BoundName(e *model.Egress) string {
 // IsBound is true for egress listeners with an address of their own.
 func IsBound(e *model.Egress) bool { return e.Bind != "" || e.NoCapture || e.AnyPort }
 
+// Taken is true when the proxy itself has the port: Envoy refuses two listeners of
+// one address.
+func Taken(e *model.Egress) bool {
+	return !strings.HasPrefix(e.Bind, unix) && slices.Contains(reserved, e.Port)
+}
+
 // BoundListener of an egress listener with an address of its own (Istio's
 // Sidecar, egress bind and captureMode). What it takes is told apart as on a
 // shared port; hosts that it doesn't name are unknown to it.
@@ -60,12 +67,12 @@ func BoundListener(s *model.Settings, e *model.Egress, shared SharedPort) (*envo
 			return envoy.NewResource(name, l)
 		}
 	}
-	inspect(l)
+	inspect(s, l)
 	l.DefaultFilterChain = shared.Rest
 	if shared.Rest == nil {
 		// Nobody's original destination leads anywhere but back here.
 		closed := *s
-		closed.OutboundRegistryOnly = closed.OutboundRegistryOnly || l.BindToPort == nil
+		closed.OutboundRegistryOnly = closed.OutboundRegistryOnly || l.BindToPort == nil && closed.OutboundProxy == ""
 		l.DefaultFilterChain = unknown(&closed)
 	}
 	return envoy.NewResource(name, l)
@@ -85,7 +92,7 @@ func boundAddress(e *model.Egress) *corev3.Address {
 // of its own.
 func BoundRoutes(s *model.Settings, e *model.Egress, hosts [][]byte) (*envoy.Resource, error) {
 	closed := *s
-	closed.OutboundRegistryOnly = closed.OutboundRegistryOnly || e.NoCapture || e.AnyPort
+	closed.OutboundRegistryOnly = closed.OutboundRegistryOnly || (e.NoCapture || e.AnyPort) && closed.OutboundProxy == "" && !closed.OutboundByName
 	return putTogether(&closed, BoundName(e), hosts, false, !e.AnyPort)
 }
 

@@ -70,8 +70,8 @@ func (c Call) targets(port int) []destination.Target {
 	for i := range c.Policy.Subsets {
 		t := whole
 		t.Subset = c.Policy.Subsets[i].Name
-		if c.Policy.Subsets[i].Labels != "" {
-			// Without labels other networks' gateways are in it, which know the whole only.
+		if !c.Policy.Subsets[i].Labels.ByMember() {
+			// By members alone it has all that is behind a gateway: the whole.
 			t.SNI = envoy.SubsetSNI(p.Number, t.Subset, c.Service.Hostname)
 		}
 		out = append(out, t)

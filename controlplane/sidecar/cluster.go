@@ -4,8 +4,6 @@ package sidecar
 
 import (
 	"math"
-	"slices"
-	"strings"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -29,29 +27,17 @@ type Reach struct {
 	Plain bool
 	// GRPC: a GRPCRoute sends here, so HTTP/2 is kept though the port says HTTP.
 	GRPC bool
-	// Unlabelled are the other members whose endpoints no subset can be chosen of,
-	// since labels don't cross members; sorted, joined by ", ".
-	Unlabelled string
 	// Written are the endpoints themselves, of a service that has no EDS; they
 	// stand in the cluster.
 	Written *model.EndpointSet
 }
 
 // ReachOf looks at the endpoints of one port.
-func ReachOf(s *model.Settings, svc *model.Service, set *model.EndpointSet) Reach {
+func ReachOf(svc *model.Service, set *model.EndpointSet) Reach {
 	if svc.Resolution != model.Discovered {
 		return Reach{Written: set}
 	}
-	out := Reach{Gateways: slices.ContainsFunc(set.Endpoints, func(e model.Endpoint) bool { return e.Gateway })}
-	var others []string
-	for i := range set.Endpoints {
-		if c := set.Endpoints[i].Cluster; c != s.Cluster {
-			others = append(others, string(c))
-		}
-	}
-	slices.Sort(others)
-	out.Unlabelled = strings.Join(slices.Compact(others), ", ")
-	return out
+	return Reach{Gateways: behindGateways(set)}
 }
 
 // Clusters of one service port: that of the whole, and of each subset of the
@@ -59,21 +45,15 @@ func ReachOf(s *model.Settings, svc *model.Service, set *model.EndpointSet) Reac
 // is; it matters to endpoints that stand in the cluster only.
 func (c Call) Clusters(port int, reach Reach, from destination.Caller) ([]*envoy.Resource, []model.Problem, error) {
 	var out []*envoy.Resource
-	var problems, apart []model.Problem
+	var problems []model.Problem
 	for i, t := range c.targets(port) {
 		within := reach
 		within.Gateways = reach.Gateways && !t.Near()
 		made := outbound(c.Settings, t, within)
 		found := destination.Apply(made, t)
-		if reach.Gateways && t.Near() && labelsOf(t) == "" {
-			found = append(found, t.Unreachable())
-		}
 		c.discover(made, t, reach.Written, from)
 		if i == 0 || len(problems) == 0 {
 			problems = append(problems, found...)
-		}
-		if reach.Unlabelled != "" && labelsOf(t) != "" {
-			apart = append(apart, t.Apart(reach.Unlabelled))
 		}
 		r, err := envoy.NewResource(made.Name, made)
 		if err != nil {
@@ -81,7 +61,7 @@ func (c Call) Clusters(port int, reach Reach, from destination.Caller) ([]*envoy
 		}
 		out = append(out, r)
 	}
-	return out, append(problems, apart...), nil
+	return out, problems, nil
 }
 
 // External is the cluster of one port of an ExternalName service whose name the

@@ -39,8 +39,7 @@ func Endpoints(s *model.Settings, svc *model.Service, port int, set *model.Endpo
 }
 
 // Endpoints of one service port as a caller is to try them: those of the whole,
-// and of each subset of the policy. Other networks' gateways have no labels, so
-// a subset that asks for labels leaves them out.
+// and of each subset of the policy.
 func (c Call) Endpoints(port int, set *model.EndpointSet, from destination.Caller) ([]*envoy.Resource, error) {
 	var out []*envoy.Resource
 	for _, t := range c.targets(port) {
@@ -52,37 +51,6 @@ func (c Call) Endpoints(port int, set *model.EndpointSet, from destination.Calle
 		out = append(out, r)
 	}
 	return out, nil
-}
-
-// chosen endpoints of a target. Gateways are in it only when the whole is meant,
-// and mesh TLS is spoken, which is all that they pass on.
-func chosen(t destination.Target, set *model.EndpointSet) *model.EndpointSet {
-	wanted := labelsOf(t)
-	if wanted == "" && !beyond(t, set) {
-		return set
-	}
-	out := &model.EndpointSet{}
-	for _, e := range set.Endpoints {
-		if !e.Gateway && e.Labels.Contain(wanted) {
-			out.Endpoints = append(out.Endpoints, e)
-		}
-	}
-	return out
-}
-
-// labelsOf the endpoints of a target; empty for all.
-func labelsOf(t destination.Target) model.Labels {
-	if t.Subset == "" {
-		return ""
-	}
-	i := slices.IndexFunc(t.Policy.Subsets, func(s model.Subset) bool { return s.Name == t.Subset })
-	return t.Policy.Subsets[i].Labels
-}
-
-// beyond is true when the target would have endpoints behind other networks'
-// gateways, if its policy spoke mesh TLS.
-func beyond(t destination.Target, set *model.EndpointSet) bool {
-	return t.Near() && slices.ContainsFunc(set.Endpoints, func(e model.Endpoint) bool { return e.Gateway })
 }
 
 func (c Call) assignment(t destination.Target, set *model.EndpointSet, from destination.Caller) *endpointv3.ClusterLoadAssignment {

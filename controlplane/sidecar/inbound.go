@@ -39,7 +39,8 @@ func (in Intake) Listeners(policies *policy.Chosen) ([]*envoy.Resource, error) {
 		l.AdditionalAddresses = []*listenerv3.AdditionalAddress{{Address: envoy.Address("::", envoy.InboundPort)}}
 	}
 	ports := in.ports()
-	g := guard{settings: s, http: policy.HTTP(s, policies), tcp: policy.TCP(s, policies)}
+	filters := policy.Discovered(s, policies)
+	g := guard{settings: s, http: filters.HTTP(), tcp: filters.TCP()}
 	var out []*envoy.Resource
 	for _, p := range ports {
 		// One that is bound is here too: its connections may be redirected all the same.
@@ -56,7 +57,7 @@ func (in Intake) Listeners(policies *policy.Chosen) ([]*envoy.Resource, error) {
 		}
 	}
 	inspectors(l, ports)
-	envoy.Sniff(l)
+	envoy.Sniff(s, l)
 	r, err := envoy.NewResource(l.Name, l)
 	return append(out, r), err
 }

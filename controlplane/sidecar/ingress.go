@@ -172,7 +172,7 @@ func (in Intake) bound(p inboundPort, g guard) (*envoy.Resource, error) {
 	l.ListenerFilters = slices.DeleteFunc(l.ListenerFilters, func(f *listenerv3.ListenerFilter) bool {
 		return f.GetName() == envoy.OriginalDst().GetName()
 	})
-	envoy.Sniff(l)
+	envoy.Sniff(in.Settings, l)
 	return envoy.NewResource(l.Name, l)
 }
 

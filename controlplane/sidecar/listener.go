@@ -3,6 +3,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -36,8 +37,9 @@ func SharesPort(svc *model.Service, p model.Port) bool {
 
 // VirtualOutbound takes every connection that the workload opens and hands it to
 // the listener of the address it was meant for; what none has goes through, or
-// nowhere.
-func VirtualOutbound(s *model.Settings, ipv6 bool) (*envoy.Resource, error) {
+// nowhere. bytes are the ports of services that aren't HTTP; they matter where
+// unknown hosts are looked up (BytePorts).
+func VirtualOutbound(s *model.Settings, ipv6 bool, bytes []uint16) (*envoy.Resource, error) {
 	l := listener(envoy.VirtualOutbound, "0.0.0.0", envoy.OutboundPort, ipv6)
 	l.BindToPort = nil
 	l.UseOriginalDst = wrapperspb.Bool(true)
@@ -49,6 +51,9 @@ func VirtualOutbound(s *model.Settings, ipv6 bool) (*envoy.Resource, error) {
 		Filters:          []*listenerv3.Filter{envoy.TCPProxyFilter(envoy.TCPProxy(s, envoy.BlackHoleCluster))},
 	}}
 	l.DefaultFilterChain = unknown(s)
+	if s.OutboundByName {
+		byName(s, l, bytes)
+	}
 	return envoy.NewResource(l.Name, l)
 }
 
@@ -72,10 +77,7 @@ func PortListener(s *model.Settings, port uint16, ipv6 bool, shared SharedPort) 
 	if shared.HTTP {
 		l.FilterChains = append(l.FilterChains[:len(l.FilterChains):len(l.FilterChains)], httpChain(s, l.Name, envoy.PortRoute(port), nil, shared.Lookup))
 	}
-	inspect(l)
-	if shared.HTTP {
-		envoy.SniffPatiently(l)
-	}
+	inspect(s, l)
 	l.DefaultFilterChain = shared.Rest
 	if shared.Rest == nil {
 		l.DefaultFilterChain = unknown(s)
@@ -83,8 +85,10 @@ func PortListener(s *model.Settings, port uint16, ipv6 bool, shared SharedPort) 
 	return envoy.NewResource(l.Name, l)
 }
 
-// inspect puts the inspectors into a listener that its chains ask for.
-func inspect(l *listenerv3.Listener) {
+// inspect puts the inspectors into a listener that its chains ask for. Only where
+// HTTP is looked for does the mesh's patience count, as in Istio: TLS that is told by
+// its server name has nowhere to go without it.
+func inspect(s *model.Settings, l *listenerv3.Listener) {
 	var tls, http bool
 	for _, c := range l.FilterChains {
 		m := c.GetFilterChainMatch()
@@ -98,8 +102,11 @@ func inspect(l *listenerv3.Listener) {
 	if http {
 		l.ListenerFilters = append(l.ListenerFilters, envoy.HTTPInspector())
 	}
-	if tls || http {
-		envoy.Sniff(l)
+	switch {
+	case http:
+		envoy.Sniff(s, l)
+	case tls:
+		envoy.SniffPatiently(l)
 	}
 }
 
@@ -157,6 +164,9 @@ func (c Call) told(port int) (chains []*listenerv3.FilterChain, rest *listenerv3
 // HostChains are the chains of a host that is no service by itself but has
 // routings, on a port.
 func (c Call) HostChains(port uint16) ([]*listenerv3.FilterChain, []model.Problem) {
+	if slices.Contains(reserved, port) {
+		return nil, nil
+	}
 	routed, problems := c.chains(port)
 	routed = slices.DeleteFunc(routed, func(r *listenerv3.FilterChain) bool { return r.GetFilterChainMatch().GetTransportProtocol() != "tls" })
 	return routed, problems
@@ -213,7 +223,7 @@ func (c Call) addressListener(port int, address netip.Addr, routed []*listenerv3
 	default:
 		l.FilterChains = []*listenerv3.FilterChain{c.tcpChain(port)}
 	}
-	inspect(l)
+	inspect(s, l)
 	return envoy.NewResource(l.Name, l)
 }
 
@@ -265,7 +275,7 @@ func (c Call) PodListeners(port int, set *model.EndpointSet) ([]*envoy.Resource,
 		default:
 			l.DefaultFilterChain = own
 		}
-		inspect(l)
+		inspect(c.Settings, l)
 		r, err := envoy.NewResource(l.Name, l)
 		if err != nil {
 			return nil, nil, err
@@ -303,7 +313,7 @@ func httpChain(s *model.Settings, name, route string, filter *hcmv3.HttpFilter, 
 	if filter != nil {
 		before = append(before, filter)
 	}
-	if lookup {
+	if lookup || s.OutboundByName {
 		after = append(after, hostLookup(s))
 	}
 	m.HttpFilters = slices.Concat(before, routing.Filters(), after, m.HttpFilters)
@@ -339,7 +349,7 @@ func unknown(s *model.Settings) *listenerv3.FilterChain {
 	if s.OutboundRegistryOnly {
 		p = envoy.TCPProxy(s, envoy.BlackHoleCluster)
 	} else {
-		p = envoy.TCPProxy(s, envoy.PassthroughCluster)
+		p = envoy.TCPProxy(s, cmp.Or(s.OutboundProxy, envoy.PassthroughCluster))
 	}
 	return &listenerv3.FilterChain{Name: p.StatPrefix, Filters: []*listenerv3.Filter{envoy.TCPProxyFilter(p)}}
 }

@@ -3,6 +3,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -115,11 +116,15 @@ func elsewhere(s *model.Settings) *routev3.VirtualHost {
 			Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 502}},
 		}}}
 	}
-	return &routev3.VirtualHost{Name: "allow_any", Domains: []string{"*"}, IncludeRequestAttemptCount: true, Routes: []*routev3.Route{{
-		Name:  "allow_any",
+	name, cluster := "allow_any", cmp.Or(s.OutboundProxy, envoy.PassthroughCluster)
+	if s.OutboundByName {
+		name, cluster = "allow_any_dynamic_dns", envoy.ByNameCluster
+	}
+	return &routev3.VirtualHost{Name: name, Domains: []string{"*"}, IncludeRequestAttemptCount: true, Routes: []*routev3.Route{{
+		Name:  name,
 		Match: envoy.EveryPath(),
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier:  &routev3.RouteAction_Cluster{Cluster: envoy.PassthroughCluster},
+			ClusterSpecifier:  &routev3.RouteAction_Cluster{Cluster: cluster},
 			Timeout:           durationpb.New(0),
 			MaxStreamDuration: &routev3.RouteAction_MaxStreamDuration{MaxStreamDuration: durationpb.New(0)},
 		}},

@@ -3,123 +3,155 @@
 package snapshot
 
 import (
+	"cmp"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
-// Aside remembers which EnvoyFilters which proxies refuse. What a filter makes of
-// a listener would hold up all else that changes in that listener, so a proxy that
-// refuses it gets on without that filter, or with what the filter was before, if
-// that was good; until the filter changes. A proxy decides for itself alone: what
-// one refuses is the others' as it was. The zero value, and nil, is nothing.
+// Aside remembers which objects which proxies refuse. What an object makes of a
+// listener, or of a table of routes, would hold up all else that changes in it, so
+// a proxy that refuses it gets on with something that stands in for the object
+// (standIn), until the object changes. A proxy decides for itself alone: what one
+// refuses is the others' as it was. The zero value, and nil, is nothing.
 //
 // It is a value: Next and Snapshot.Refused return another one, or the same when
 // nothing is different.
 type Aside struct {
-	patches []*model.Patch
-	filters map[objectName]filter
-	pods    map[objectName]*spared
+	// mesh that was looked at last.
+	mesh *model.Mesh
+	// changes of objects, the last ones.
+	changes map[object]change
+	// stands are what may stand in for objects when nothing else is known.
+	stands map[object][]standIn
+	pods   map[objectName]*spared
 	// unplugged are the plugins that proxies go without.
 	unplugged unplugged
-	// looks counts what was looked at, for the order in which filters came.
+	// looks counts what was looked at, for the order in which objects came.
 	looks int
 }
+
+// mostChanges that are remembered.
+const mostChanges = 512
 
 // objectName is an object of a kind that goes without saying.
 type objectName struct{ namespace, name string }
 
-// filter is an EnvoyFilter as it is now.
-type filter struct {
-	patches []*model.Patch
-	// before is what it was until it changed; nil when it is new.
-	before []*model.Patch
-	// since is the look at which it came to be as it is.
-	since int
+func (o objectName) compare(p objectName) int {
+	return compare(o.namespace, p.namespace, o.name, p.name)
 }
 
 // spared is what one pod's proxy is spared.
 type spared struct {
-	of map[objectName]refusal
-	// trial is a filter that is given back to see whether it was to blame.
-	trial *objectName
-	turns int
+	of map[object]refusal
+	// search for who is to blame; nil when nothing is refused that may be mended.
+	search *search
+	// hopeless are versions of resources that it refuses whatever stands in.
+	hopeless map[refused]string
 	// stranger: there was no pod in the mesh when its proxy refused first.
 	stranger bool
 }
 
-// refusal of a filter.
+// refused is a resource.
+type refused struct{ typeURL, resource string }
+
+// refusal of an object.
 type refusal struct {
 	// aside now; else only what may stand in is remembered.
 	aside bool
-	// instead stands in for it; nil for nothing.
-	instead []*model.Patch
-	// proved: nothing else can have been to blame.
-	proved bool
-	// turn in which it was set aside.
-	turn    int
-	what    rejected
+	standIn
+	// why, and the Problem that says so.
+	why     reproach
 	problem model.Problem
 }
 
-// rejected is a resource that is refused because of a field.
-type rejected struct{ field, typeURL, resource string }
+// reproach is what a proxy says of a resource, and the field of the object that
+// made it so.
+type reproach struct {
+	refused
+	field, text string
+}
 
-// Next is what still holds with the patches of another mesh: a filter that
-// changed is tried again, one that is gone is forgotten.
+// Next is what still holds with another mesh: an object that changed is tried
+// again, one that is gone is forgotten.
 func (a *Aside) Next(mesh *model.Mesh) *Aside {
-	if a == nil {
-		a = &Aside{}
+	switch {
+	case a == nil || a.mesh == nil:
+		return &Aside{mesh: mesh, looks: 1}
+	case a.mesh == mesh:
+		return a
 	}
-	if slices.Equal(a.patches, mesh.Patches) && (len(a.patches) > 0 || a.filters != nil) {
-		return a.without(mesh)
-	}
-	next := &Aside{patches: mesh.Patches, filters: map[objectName]filter{}, looks: a.looks + 1, unplugged: a.unplugged}
-	for _, p := range mesh.Patches {
-		if p.Kind == kindEnvoyFilter {
-			k := objectName{p.Namespace, p.Name}
-			f := next.filters[k]
-			f.patches = append(f.patches, p)
-			next.filters[k] = f
+	next := *a
+	next.mesh = mesh
+	other := changed(a.mesh, mesh)
+	before, now := gather(a.mesh, other), gather(mesh, other)
+	// What only was read again, such as for its status, says the same.
+	maps.DeleteFunc(other, func(k object, _ bool) bool { return reflect.DeepEqual(before[k], now[k]) })
+	if len(other) > 0 {
+		next.looks++
+		next.changes = maps.Clone(a.changes)
+		next.stands = maps.Clone(a.stands)
+		if next.changes == nil {
+			next.changes = map[object]change{}
 		}
-	}
-	for k, f := range next.filters {
-		old, known := a.filters[k]
-		f.since = next.looks
-		if known {
-			f.before = old.patches
-			if slices.Equal(old.patches, f.patches) {
-				f = old
+		for k := range other {
+			delete(next.stands, k)
+			if now[k] == nil {
+				delete(next.changes, k)
+				continue
 			}
+			next.changes[k] = change{before: before[k], since: next.looks}
 		}
-		next.filters[k] = f
-	}
-	next.pods = map[objectName]*spared{}
-	for pod, s := range a.pods {
-		if s = s.next(a.filters, next.filters); len(s.of) > 0 {
-			next.pods[pod] = s
+		forget(next.changes, mostChanges)
+		next.pods = map[objectName]*spared{}
+		for pod, s := range a.pods {
+			if s = s.next(other, now); len(s.of) > 0 || s.search != nil || len(s.hopeless) > 0 {
+				next.pods[pod] = s
+			}
 		}
 	}
 	return next.without(mesh)
 }
 
-// next is what a pod is spared of filters that may have changed.
-func (s *spared) next(was, is map[objectName]filter) *spared {
-	out := &spared{of: map[objectName]refusal{}, trial: s.trial, turns: s.turns, stranger: s.stranger}
+// forget the oldest of too many changes.
+func forget(changes map[object]change, most int) {
+	if len(changes) <= most {
+		return
+	}
+	old := slices.SortedFunc(maps.Keys(changes), func(x, y object) int {
+		return cmp.Or(cmp.Compare(changes[x].since, changes[y].since), x.compare(y))
+	})
+	for _, k := range old[:len(changes)-most] {
+		delete(changes, k)
+	}
+}
+
+// next is what a pod is spared of objects some of which changed.
+func (s *spared) next(other map[object]bool, now map[object]*pieces) *spared {
+	out := s.clone()
 	for k, r := range s.of {
-		switch f, known := is[k]; {
-		case !known:
-		case slices.Equal(f.patches, was[k].patches):
-			out.of[k] = r
-		case r.aside && r.instead != nil:
-			out.of[k] = refusal{instead: r.instead}
+		switch {
+		case !other[k]:
+		case r.aside && now[k] != nil && (r.how == asBefore || r.how == asNothing):
+			// What it was is refused; of what is only remembered the proxy took it since.
+			out.of[k] = refusal{standIn: r.standIn}
+		default:
+			delete(out.of, k)
 		}
 	}
-	if s.trial != nil && !slices.Equal(was[*s.trial].patches, is[*s.trial].patches) {
-		out.trial = nil
-	}
+	out.search = s.search.without(other)
 	return out
+}
+
+func (s *spared) clone() *spared {
+	if s == nil {
+		return &spared{of: map[object]refusal{}}
+	}
+	out := *s
+	out.of = maps.Clone(s.of)
+	return &out
 }
 
 // without pods that are gone. Of those that the mesh never had, Refused sees when
@@ -146,78 +178,49 @@ func (a *Aside) without(mesh *model.Mesh) *Aside {
 	return &out
 }
 
-// Unsettled is true while it is still being found out which of several filters is
-// to blame: then Refused has more to do though nobody refuses anything new.
-func (a *Aside) Unsettled() bool {
+// Searched are the pods whose proxies' answers are waited for, as namespace and
+// name, to find out which of several objects is to blame: then Refused has more to
+// do though nobody refuses anything new.
+func (a *Aside) Searched() [][2]string {
 	if a == nil {
-		return false
+		return nil
 	}
-	for _, s := range a.pods {
-		if s.trial != nil || s.suspect() != nil {
-			return true
-		}
-	}
-	return false
-}
-
-// suspect is the first filter set aside that may be innocent; nil for none.
-func (s *spared) suspect() *objectName {
-	var out *objectName
-	for k, r := range s.of {
-		if r.aside && !r.proved && (out == nil || r.turn < s.of[*out].turn) {
-			out = &k
+	var out [][2]string
+	for pod, s := range a.pods {
+		if s.search != nil {
+			out = append(out, [2]string{pod.namespace, pod.name})
 		}
 	}
 	return out
 }
 
-// patchesFor a proxy, in the order of the mesh's.
-func (s *Snapshot) patchesFor(p *model.Proxy) []*model.Patch {
-	if s.aside == nil {
-		return s.mesh.Patches
-	}
-	pod := s.aside.pods[objectName{p.Namespace, p.Name}]
-	if pod == nil {
-		return s.mesh.Patches
-	}
-	var out []*model.Patch
-	placed := map[objectName]bool{}
-	for _, patch := range s.mesh.Patches {
-		k := objectName{patch.Namespace, patch.Name}
-		r := pod.of[k]
-		switch {
-		case patch.Kind != kindEnvoyFilter || !r.aside:
-			out = append(out, patch)
-		case !placed[k]:
-			placed[k] = true
-			out = append(out, r.instead...)
-		}
-	}
-	return out
-}
-
-// problems of filters that proxies go without, each resource once.
+// problems of objects that proxies go without, each resource once.
 func (a *Aside) problems() []model.Problem {
 	if a == nil {
 		return nil
 	}
 	type told struct {
-		of   objectName
-		what rejected
+		of   object
+		what refused
 	}
 	seen := map[told]bool{}
 	out := a.unplugged.problems()
-	byName := func(x, y objectName) int { return compare(x.namespace, y.namespace, x.name, y.name) }
-	for _, pod := range slices.SortedFunc(maps.Keys(a.pods), byName) {
+	for _, pod := range slices.SortedFunc(maps.Keys(a.pods), objectName.compare) {
 		s := a.pods[pod]
-		for _, k := range slices.SortedFunc(maps.Keys(s.of), byName) {
+		for _, k := range slices.SortedFunc(maps.Keys(s.of), object.compare) {
 			r := s.of[k]
-			if !r.aside || !r.proved || seen[told{k, r.what}] {
+			if !r.aside || seen[told{k, r.why.refused}] {
 				continue
 			}
-			seen[told{k, r.what}] = true
+			seen[told{k, r.why.refused}] = true
 			out = append(out, r.problem)
 		}
 	}
 	return out
+}
+
+// searches is true while it is being found out what a proxy refuses.
+func (a *Aside) searches(p *model.Proxy) bool {
+	s := a.pods[objectName{p.Namespace, p.Name}]
+	return s != nil && s.search != nil
 }

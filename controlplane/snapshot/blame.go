@@ -35,6 +35,9 @@ func (s *Snapshot) Blame(rejections []model.Rejection) []model.Problem {
 		if i == maxBlamed {
 			break
 		}
+		if s.aside != nil && s.aside.searches(r.Proxy) {
+			continue // it is being found out
+		}
 		c := s.culprits(r)
 		if len(c) == 1 {
 			// Many proxies reject one thing; the first of them tells.
@@ -112,6 +115,8 @@ func (s *Snapshot) culprits(r model.Rejection) []culprit {
 			out = s.filesOf(r)
 		case envoy.ExtensionType:
 			out = s.pluginsOf(r)
+		case envoy.BootstrapType:
+			out = s.bootstrapPatchesOf(r)
 		}
 	}
 	slices.SortFunc(out, func(a, b culprit) int {
@@ -126,7 +131,7 @@ func (s *Snapshot) patchesOf(r model.Rejection) []culprit {
 	if len(s.mesh.Patches) == 0 {
 		return nil
 	}
-	return newTouches(s).of(r)
+	return newTouches().of(s.seenBy(r.Proxy), r)
 }
 
 // policiesOf the host of a cluster.

@@ -3,6 +3,7 @@
 package snapshot
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
@@ -34,6 +35,10 @@ func (s *Snapshot) boundOf(c, earlier *class) {
 			continue
 		}
 		taken[sidecar.BoundName(e)] = true
+		if sidecar.Taken(e) {
+			c.scopeProblems = append(c.scopeProblems, c.scope.Problem("spec.egress", "ReservedPort", fmt.Sprintf("port %d is the proxy's own, so the listener is left out; use another one", e.Port)))
+			continue
+		}
 		p, hosts, lookup := s.takenBy(c, e)
 		shared, problems := sharedPort(p)
 		shared.Lookup = lookup

@@ -43,12 +43,19 @@ type class struct {
 }
 
 // classOf a sidecar.
-func (s *Snapshot) classOf(p *model.Proxy) *class {
+func (s *Snapshot) classOf(p *model.Proxy) *class { return s.classAt(s.classFor(p)) }
+
+// classFor a sidecar, and the caller that stands for all of that class.
+func (s *Snapshot) classFor(p *model.Proxy) (scope.Class, scope.Caller) {
 	c := scope.Caller{Namespace: p.Namespace}
 	if s.scope.AsksLabels() {
 		c.Labels = labelsOf(p, s.scope.AsksNode())
 	}
-	key, c := s.scope.Class(c)
+	return s.scope.Class(c)
+}
+
+// classAt is made on first use.
+func (s *Snapshot) classAt(key scope.Class, caller scope.Caller) *class {
 	if key == (scope.Class{}) {
 		return s.common
 	}
@@ -56,7 +63,7 @@ func (s *Snapshot) classOf(p *model.Proxy) *class {
 		if earlier == nil {
 			earlier = &class{}
 		}
-		return s.class(key, c, earlier)
+		return s.class(key, caller, earlier)
 	})
 }
 
@@ -113,11 +120,15 @@ func (s *Snapshot) class(key scope.Class, caller scope.Caller, earlier *class) *
 
 // settingsOf a Scope's callers.
 func (s *Snapshot) settingsOf(of *model.Scope, earlier *class) *model.Settings {
-	if of == nil || of.RegistryOnly == nil || *of.RegistryOnly == s.mesh.Settings.OutboundRegistryOnly {
-		return s.mesh.Settings
+	mesh := s.mesh.Settings
+	if of == nil || of.RegistryOnly == nil || *of.RegistryOnly == mesh.OutboundRegistryOnly && !mesh.OutboundByName && of.Proxy == nil {
+		return mesh
 	}
-	out := *s.mesh.Settings
-	out.OutboundRegistryOnly = *of.RegistryOnly
+	out := *mesh
+	out.OutboundRegistryOnly, out.OutboundByName = *of.RegistryOnly, false
+	if to := of.Proxy; to != nil && !*of.RegistryOnly {
+		out.OutboundProxy = envoy.OutboundSubset(to.Port, to.Subset, to.Host)
+	}
 	if earlier.settings != nil && earlier.basis == s.scope.Basis() {
 		return earlier.settings
 	}

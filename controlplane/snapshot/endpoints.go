@@ -28,6 +28,8 @@ type endpoints struct {
 	// listeners by the address of a pod.
 	listeners []*envoy.Resource
 	problems  []model.Problem
+	// apart: what the policy leaves out of other members.
+	apart []model.Problem
 }
 
 // named is an endpoint that is looked up by the proxy.
@@ -67,6 +69,7 @@ func (s *Snapshot) endpoints(c *class, in serviceInputs, port int, set *model.En
 		e = s.whoever(s.call(c, in), by, port, set, before)
 	}
 	call := sidecar.Call{Settings: s.mesh.Settings, Service: svc, Policy: policy}
+	e.apart = call.LeftOut(port, set)
 	if svc.Kind != model.ExternalName && svc.Resolution == model.Discovered && !call.LocalityMatters(port, set) {
 		made, err := call.Endpoints(port, set, destination.Caller{Cluster: s.mesh.Settings.Cluster, Network: s.mesh.Settings.Network})
 		if err != nil {
@@ -82,7 +85,7 @@ func (s *Snapshot) endpoints(c *class, in serviceInputs, port int, set *model.En
 // whoever answers, without regard to a policy.
 func (s *Snapshot) whoever(call sidecar.Call, by routed, port int, set *model.EndpointSet, before *endpoints) *endpoints {
 	svc := call.Service
-	e := &endpoints{svc: svc, set: set, policy: call.Policy, routed: by, reach: sidecar.ReachOf(s.mesh.Settings, svc, set)}
+	e := &endpoints{svc: svc, set: set, policy: call.Policy, routed: by, reach: sidecar.ReachOf(svc, set)}
 	if svc.Kind == model.Headless && svc.Ports[port].Protocol.IsHTTP() {
 		e.pods = sidecar.Hostnames(set)
 	}

@@ -16,19 +16,14 @@ import (
 
 // gateway is what all east-west gateways of the member see.
 type gateway struct {
-	// made of these ports, whoever may see the services.
-	made map[exported]exportedPort
+	// made of these passages, whoever may see the services.
+	made map[eastwest.Passage]passed
 	// names that are passed on, sorted.
 	names                          []string
 	clusters, listeners, endpoints layer
 }
 
-type exported struct {
-	svc  *model.Service
-	port int
-}
-
-type exportedPort struct {
+type passed struct {
 	set               *model.EndpointSet
 	cluster, endpoint *envoy.Resource
 }
@@ -44,18 +39,26 @@ func (s *Snapshot) gatewayLayers(prev *Snapshot) {
 	clusters := []*envoy.Resource{nowhere}
 	var endpoints []*envoy.Resource
 	var names []string
-	made := make(map[exported]exportedPort, len(before.made))
+	made := make(map[eastwest.Passage]passed, len(before.made))
+	pass := func(k eastwest.Passage, set *model.EndpointSet) {
+		p := s.passed(k, set, before)
+		made[k] = p
+		if p.cluster != nil {
+			clusters, names = append(clusters, p.cluster), append(names, p.cluster.Name)
+		}
+		endpoints = append(endpoints, p.endpoint)
+	}
+	offered, problems := scope.Offered(s.mesh)
+	s.problems = append(s.problems, problems...)
 	for _, st := range s.mesh.Services {
 		if !eastwest.Serves(st.Service) {
 			continue
 		}
 		for i, set := range st.Endpoints {
-			p := s.exportedPort(exported{st.Service, i}, set, before)
-			made[exported{st.Service, i}] = p
-			if p.cluster != nil {
-				clusters, names = append(clusters, p.cluster), append(names, p.cluster.Name)
+			pass(eastwest.Passage{Service: st.Service, Port: i}, set)
+			for _, subset := range offered[st.Service] {
+				pass(eastwest.Passage{Service: st.Service, Port: i, Subset: subset.Name, Labels: subset.Labels}, set)
 			}
-			endpoints = append(endpoints, p.endpoint)
 		}
 	}
 	slices.SortFunc(names, strings.Compare)
@@ -74,19 +77,19 @@ func (s *Snapshot) gatewayLayers(prev *Snapshot) {
 	}
 }
 
-func (s *Snapshot) exportedPort(k exported, set *model.EndpointSet, before gateway) exportedPort {
+func (s *Snapshot) passed(k eastwest.Passage, set *model.EndpointSet, before gateway) passed {
 	old, ok := before.made[k]
 	if ok && old.set == set {
 		return old
 	}
-	name := envoy.SNI(k.svc.Ports[k.port].Number, k.svc.Hostname)
-	out := exportedPort{set: set, cluster: old.cluster}
+	name := k.Name()
+	out := passed{set: set, cluster: old.cluster}
 	if !ok {
-		r, err := eastwest.Cluster(s.mesh.Settings, k.svc, k.port)
+		r, err := k.Cluster(s.mesh.Settings)
 		s.reportShared(err)
 		out.cluster = keep(before.clusters.layer.Get(name), r)
 	}
-	r, err := eastwest.Endpoints(s.mesh.Settings, k.svc, k.port, set)
+	r, err := k.Endpoints(s.mesh.Settings, set)
 	s.reportShared(err)
 	out.endpoint = keep(before.endpoints.layer.Get(name), r)
 	return out
@@ -109,7 +112,7 @@ func (s *Snapshot) eastWest(p *model.Proxy) *envoy.View {
 		guarded = guardedBy(p.Workload)
 	}
 	guarded.Gateway, guarded.Class = guarded.Labels[labelGatewayName], guarded.Labels[labelGatewayClass]
-	chosen := policy.Choose(s.mesh, guarded, nil)
+	chosen := policy.Choose(s.mesh, s.guards.guarded(guarded), nil)
 	if chosen.Empty() {
 		return v
 	}
@@ -121,6 +124,7 @@ func (s *Snapshot) eastWest(p *model.Proxy) *envoy.View {
 	}
 	l, _ := envoy.NewLayer([]*envoy.Resource{r})
 	v.Types[envoy.ListenerType] = envoy.Layers{Own: l}
+	v.Types[envoy.ExtensionType] = envoy.Layers{Shared: policy.Discovered(s.mesh.Settings, chosen).Configs}
 	if names := chosen.Authorizers(s.mesh.Settings); len(names) > 0 {
 		s.addAuthorizers(v, p, names)
 	}
@@ -131,12 +135,7 @@ func (s *Snapshot) eastWest(p *model.Proxy) *envoy.View {
 // namespace sees them.
 func (s *Snapshot) addAuthorizers(v *envoy.View, p *model.Proxy, names []string) {
 	key, caller := s.scope.Class(scope.Caller{Namespace: p.Namespace, Labels: model.LabelsOf(p.Labels), Gateway: true})
-	c := s.classes.class(key).get(func(earlier *class) *class {
-		if earlier == nil {
-			earlier = &class{}
-		}
-		return s.class(key, caller, earlier)
-	})
+	c := s.classAt(key, caller)
 	seen := s.endpointClass(c, s.locality(p)).endpoints.layer
 	var clusters, endpoints []*envoy.Resource
 	for _, name := range names {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/sidecar"
 )
@@ -23,6 +24,8 @@ type host struct {
 
 type hostInputs struct {
 	host string
+	// more hosts that share its virtual host; sorted.
+	more []string
 	// svc is the ExternalName service, or the one with the wildcard; or nil.
 	svc *model.Service
 	// ports that the host is called on: those of svc or of what it points at.
@@ -31,7 +34,7 @@ type hostInputs struct {
 }
 
 func (a hostInputs) equal(b hostInputs) bool {
-	return a.host == b.host && a.svc == b.svc && a.ports == b.ports && a.routed.equal(b.routed)
+	return a.host == b.host && a.svc == b.svc && a.ports == b.ports && slices.Equal(a.more, b.more) && a.routed.equal(b.routed)
 }
 
 // anyHostPort is where a host is called that no service has. Istio has it so.
@@ -47,6 +50,25 @@ func (s *Snapshot) hostsOf(c, earlier *class) {
 	for _, h := range earlier.hosts {
 		before[h.in.host] = h
 	}
+	for _, in := range s.inputsOfHosts(c) {
+		if old := before[in.host]; old != nil && old.in.equal(in) {
+			c.hosts = append(c.hosts, old)
+			continue
+		}
+		shared := s.commonHost(c, in.host)
+		if shared != nil && shared.in.equal(in) {
+			c.hosts = append(c.hosts, shared)
+			continue
+		}
+		c.hosts = append(c.hosts, s.host(c, in))
+	}
+}
+
+// inputsOfHosts of a class, sorted by host. Of many that no service has and that
+// are routed alike one stands for all (envoy.Crowd).
+func (s *Snapshot) inputsOfHosts(c *class) []hostInputs {
+	all := make([]hostInputs, 0, len(c.names.routed))
+	alike := map[*model.Routing]int{}
 	for _, name := range c.names.routed {
 		in := hostInputs{host: name, routed: s.routed(c, s.scope.Governing(c.caller, model.Hostname(name)))}
 		if st, ok := s.scope.Service(c.caller, model.Hostname(name)); ok {
@@ -55,18 +77,31 @@ func (s *Snapshot) hostsOf(c, earlier *class) {
 				in.ports = to
 			}
 		}
-		if old := before[name]; old != nil && old.in.equal(in) {
-			c.hosts = append(c.hosts, old)
-			continue
+		if in.crowds() {
+			alike[in.routings[0]]++
 		}
-		shared := s.commonHost(c, name)
-		if shared != nil && shared.in.equal(in) {
-			c.hosts = append(c.hosts, shared)
-			continue
-		}
-		c.hosts = append(c.hosts, s.host(c, in))
+		all = append(all, in)
 	}
+	out := all[:0]
+	first := map[*model.Routing]int{}
+	for _, in := range all {
+		if in.crowds() && alike[in.routings[0]] > envoy.Crowd {
+			i, there := first[in.routings[0]]
+			if there && slices.Equal(out[i].routings, in.routings) {
+				out[i].more = append(out[i].more, in.host)
+				continue
+			}
+			if !there {
+				first[in.routings[0]] = len(out)
+			}
+		}
+		out = append(out, in)
+	}
+	return out
 }
+
+// crowds is true for a host that may share a virtual host with others.
+func (a hostInputs) crowds() bool { return a.svc == nil && a.host != "*" && len(a.routings) > 0 }
 
 func (s *Snapshot) commonHost(c *class, name string) *host {
 	if c == s.common {
@@ -111,7 +146,7 @@ func (s *Snapshot) host(c *class, in hostInputs) *host {
 		}
 		parts := map[string]*part{}
 		for _, ns := range namespaces {
-			domains := []string{in.host}
+			domains := append([]string{in.host}, in.more...)
 			if in.svc != nil && in.svc.Kind == model.ExternalName {
 				domains = slices.DeleteFunc(sidecar.Domains(s.mesh.Settings, in.svc, nil, ns), func(d string) bool { return c.names.without[in.svc][d] })
 			}

@@ -31,17 +31,30 @@ func (s *Snapshot) layersOf(c, earlier *class) {
 		static(envoy.PassthroughCluster, clustersOf, func() (*envoy.Resource, error) { return sidecar.Passthrough(settings) }),
 		static(envoy.BlackHoleCluster, clustersOf, func() (*envoy.Resource, error) { return sidecar.BlackHole(settings) }),
 	}
+	if settings.OutboundByName {
+		clusters = append(clusters, static(envoy.ByNameCluster, clustersOf, func() (*envoy.Resource, error) {
+			r, _, err := sidecar.ByName(settings) // what is wrong with it was told of MeshConfig
+			return r, err
+		}))
+	}
 	listeners := []*envoy.Resource{
-		static(envoy.VirtualOutbound, listenersOf, func() (*envoy.Resource, error) { return sidecar.VirtualOutbound(c.settings, s.ipv6) }),
+		static(envoy.VirtualOutbound, listenersOf, func() (*envoy.Resource, error) { return sidecar.VirtualOutbound(c.settings, s.ipv6, nil) }),
+	}
+	if c.settings.OutboundByName {
+		r, err := sidecar.VirtualOutbound(c.settings, s.ipv6, sidecar.BytePorts(c.services))
+		s.reportShared(err)
+		listeners[0] = keep(s.common.listeners.layer.Get(envoy.VirtualOutbound), keep(earlier.listeners.layer.Get(envoy.VirtualOutbound), r))
 	}
 	for _, p := range c.ports {
 		listeners = append(listeners, p.listener)
 	}
 	listeners = append(listeners, c.bound...)
 	routes := slices.Clone(c.boundRoutes)
+	for _, e := range c.byRight() {
+		listeners = append(listeners, e.listeners...)
+	}
 	for _, e := range c.entries {
 		clusters = append(clusters, e.clusters...)
-		listeners = append(listeners, e.listeners...)
 		routes = append(routes, e.routes...)
 		for _, p := range e.ports {
 			listeners = append(listeners, p.listeners...)
@@ -55,6 +68,28 @@ func (s *Snapshot) layersOf(c, earlier *class) {
 	c.clusters = s.layer(s.common.clusters, earlier.clusters, clusters)
 	c.listeners = s.layer(s.common.listeners, earlier.listeners, listeners)
 	c.routes = s.layer(s.common.routes, earlier.routes, routes)
+}
+
+// byRight are a class's entries, those last that must leave an address to others:
+// of two listeners of one name the first stands.
+func (c *class) byRight() []*service {
+	if len(c.names.without) == 0 {
+		return c.entries
+	}
+	out := slices.Clone(c.entries)
+	slices.SortStableFunc(out, func(a, b *service) int {
+		lost, more := len(c.names.without[a.in.svc]) > 0, len(c.names.without[b.in.svc]) > 0
+		switch {
+		case lost && more:
+			return before(a.in.svc, b.in.svc)
+		case lost:
+			return 1
+		case more:
+			return -1
+		}
+		return 0
+	})
+	return out
 }
 
 // endpointLayer of a class: endpoints that callers everywhere see alike.

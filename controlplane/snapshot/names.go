@@ -3,6 +3,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,8 +22,8 @@ type names struct {
 	others map[*model.Service][]*model.Service
 	// external are ExternalName services that lead out of the mesh.
 	external map[*model.Service]bool
-	// without are domains that a service doesn't get, because a service with a
-	// lower hostname has them.
+	// without are domains that a service doesn't get, because another one goes
+	// before it and has them.
 	without map[*model.Service]map[string]bool
 	// owner of each domain but bare names.
 	owner map[string]*model.Service
@@ -47,15 +48,17 @@ func resolveNames(settings *model.Settings, services []model.ServiceState, hosts
 		for _, a := range st.Service.Aliases {
 			byName[a] = st.Service
 		}
-		for _, d := range sidecar.Domains(settings, st.Service, nil, "") {
-			if o := n.owner[d]; o == nil || o == st.Service {
-				n.owner[d] = st.Service
+	}
+	for _, svc := range byRight(services) {
+		for _, d := range sidecar.Domains(settings, svc, nil, "") {
+			if o := n.owner[d]; o == nil || o == svc {
+				n.owner[d] = svc
 				continue
 			}
-			if n.without[st.Service] == nil {
-				n.without[st.Service] = map[string]bool{}
+			if n.without[svc] == nil {
+				n.without[svc] = map[string]bool{}
 			}
-			n.without[st.Service][d] = true
+			n.without[svc][d] = true
 		}
 	}
 	for _, st := range services {
@@ -87,6 +90,29 @@ func resolveNames(settings *model.Settings, services []model.ServiceState, hosts
 		}
 	}
 	return n
+}
+
+// byRight are services in the order in which they get the names and addresses
+// that several have: the oldest first.
+func byRight(services []model.ServiceState) []*model.Service {
+	out := make([]*model.Service, len(services))
+	for i, st := range services {
+		out[i] = st.Service
+	}
+	slices.SortStableFunc(out, before)
+	return out
+}
+
+// before orders Kubernetes' own services before those of ServiceEntries, and then
+// the oldest first.
+func before(a, b *model.Service) int {
+	rank := func(s *model.Service) int {
+		if s.Origin.Kind == "ServiceEntry" {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), a.Origin.Older(b.Origin))
 }
 
 // taken are the domains of a service's pods that are those of another service:
@@ -130,8 +156,9 @@ func (n *names) problems(services []model.ServiceState) []model.Problem {
 	var out []model.Problem
 	for _, st := range services {
 		for _, d := range slices.Sorted(maps.Keys(n.without[st.Service])) {
+			by := originOf(n.owner[d])
 			out = append(out, originOf(st.Service).Problem("", "NameConflict",
-				fmt.Sprintf("another service, whose hostname is first in the alphabet, has %q too and keeps it; change one of them", d)))
+				fmt.Sprintf("%s %s/%s goes before it, has %q too and keeps it; change one of them", by.Kind, by.Namespace, by.Name, d)))
 		}
 	}
 	return out

@@ -78,6 +78,8 @@ func (s *Snapshot) northSouth(p *model.Proxy) *envoy.View {
 		envoy.ListenerType: {Own: f.listeners.layer},
 		envoy.RouteType:    {Own: f.routes.layer},
 		envoy.SecretType:   {Own: f.secrets.layer},
+
+		envoy.ExtensionType: {Shared: policy.Discovered(s.mesh.Settings, f.in.policies).Configs},
 	}}
 }
 
@@ -93,9 +95,9 @@ func (s *Snapshot) front(p northsouth.Proxy, labels map[string]string, earlier *
 	if earlier == nil {
 		earlier = &front{endpoints: &places{}, resolved: &places{}}
 	}
-	guarded := policy.Guarded{
+	guarded := s.guards.guarded(policy.Guarded{
 		Namespace: p.Namespace, Labels: labels, Gateway: labels[labelGatewayName], Class: labels[labelGatewayClass],
-	}
+	})
 	f := &front{
 		in: frontInputs{
 			basis: s.scope.Basis(), gateways: s.mesh.Gateways, credentials: s.mesh.Credentials, exported: s.gateway.names,
@@ -107,12 +109,7 @@ func (s *Snapshot) front(p northsouth.Proxy, labels map[string]string, earlier *
 	key, caller := s.scope.Class(scope.Caller{
 		Namespace: p.Namespace, Labels: p.Labels, Gateway: true, ClientCertificate: clientCertificate(s.mesh.Gateways, p),
 	})
-	f.class = s.classes.class(key).get(func(earlier *class) *class {
-		if earlier == nil {
-			earlier = &class{}
-		}
-		return s.class(key, caller, earlier)
-	})
+	f.class = s.classAt(key, caller)
 	f.out = earlier.out
 	if f.out == nil || !f.in.equal(earlier.in) {
 		f.out = northsouth.Translate(northsouth.Input{
@@ -250,10 +247,10 @@ func (s *Snapshot) podsOfGateways(prev *Snapshot) []*model.Workload {
 		namespace string
 		labels    model.Labels
 	}
-	selectors := map[selector]bool{}
+	selectors := map[selector]*model.Gateway{}
 	for _, g := range s.mesh.Gateways {
 		if g.Selector != "" {
-			selectors[selector{g.SelectorNamespace, g.Selector}] = true
+			selectors[selector{g.SelectorNamespace, g.Selector}] = g
 		}
 	}
 	out := []*model.Workload{}
@@ -261,8 +258,8 @@ func (s *Snapshot) podsOfGateways(prev *Snapshot) []*model.Workload {
 		return out
 	}
 	for _, w := range s.mesh.Workloads {
-		for of := range selectors {
-			if (of.namespace == "" || of.namespace == w.Namespace) && of.labels.Select(w.Labels) {
+		for _, g := range selectors {
+			if selects(g, w) {
 				out = append(out, w)
 				break
 			}

@@ -23,6 +23,8 @@ type patchSet struct {
 type patched struct {
 	of  []*model.Patch
 	set *patch.Set
+	// bootstrap are the patches that the agent takes; nil without any.
+	bootstrap *envoy.Layer
 
 	// problems of the patches themselves.
 	problems []model.Problem
@@ -65,13 +67,17 @@ func (s *Snapshot) patch(p *model.Proxy, v *envoy.View) *envoy.View {
 	if len(chosen) == 0 {
 		return v
 	}
-	set := s.patches.class(patchSet{s.patchNames(chosen), p.Type == model.Router}).get(func(earlier *patched) *patched {
+	set := s.patches.class(patchSet{patchNames(chosen), p.Type == model.Router}).get(func(earlier *patched) *patched {
 		out := &patched{of: chosen, made: newParts()}
 		if earlier != nil && slices.Equal(earlier.of, chosen) {
-			out.set, out.problems, out.earlier = earlier.set, earlier.problems, earlier.parts()
+			out.set, out.bootstrap, out.problems, out.earlier = earlier.set, earlier.bootstrap, earlier.problems, earlier.parts()
 			return out
 		}
 		out.set, out.problems = patch.NewSet(chosen, p.Type == model.Router)
+		bootstraps, problems := out.set.Bootstraps()
+		if out.problems = append(out.problems, problems...); len(bootstraps) > 0 {
+			out.bootstrap, _ = envoy.NewLayer(bootstraps)
+		}
 		for _, typeURL := range []string{envoy.ClusterType, envoy.ListenerType} {
 			_, problems := out.set.Added(typeURL)
 			out.problems = append(out.problems, problems...)
@@ -87,6 +93,9 @@ func (s *Snapshot) patch(p *model.Proxy, v *envoy.View) *envoy.View {
 		}
 		out.Types[typeURL] = layers
 	}
+	if set.bootstrap != nil {
+		out.Types[envoy.BootstrapType] = envoy.Layers{Own: set.bootstrap}
+	}
 	return out
 }
 
@@ -99,20 +108,16 @@ func patchedProxy(p *model.Proxy) patch.Proxy {
 	return out
 }
 
-// chosen patches for a proxy, without those that it refuses.
+// chosen patches for a proxy.
 func (s *Snapshot) chosen(p *model.Proxy) []*model.Patch {
-	return patch.Chosen(&model.Mesh{Settings: s.mesh.Settings, Patches: s.patchesFor(p)}, patchedProxy(p))
+	return patch.Chosen(s.mesh, patchedProxy(p))
 }
 
-// patchNames tell them apart; one that stands in for what it became since
-// also by its content.
-func (s *Snapshot) patchNames(patches []*model.Patch) string {
+// patchNames tell them apart.
+func patchNames(patches []*model.Patch) string {
 	var b strings.Builder
 	for _, p := range patches {
 		fmt.Fprintf(&b, "%s %s/%s#%d ", p.Kind, p.Namespace, p.Name, p.Index)
-		if s.aside != nil && p.Kind == kindEnvoyFilter && !slices.Contains(s.aside.filters[objectName{p.Namespace, p.Name}].patches, p) {
-			fmt.Fprintf(&b, "%d %q %s %s %s %s %s %s ", p.Priority, p.Target, p.ApplyTo, p.Context, p.Operation, p.FilterClass, p.Match, p.Value)
-		}
 	}
 	return b.String()
 }

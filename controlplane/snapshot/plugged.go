@@ -68,7 +68,7 @@ func (s *Snapshot) plug(p *model.Proxy, v *envoy.View) *envoy.View {
 	out := &envoy.View{Types: maps.Clone(v.Types)}
 	listeners := v.Types[envoy.ListenerType]
 	out.Types[envoy.ListenerType] = envoy.Layers{Shared: set.layer(listeners.Shared), Own: set.layer(listeners.Own)}
-	out.Types[envoy.ExtensionType] = envoy.Layers{Own: set.configs.layer}
+	out.Types[envoy.ExtensionType] = envoy.Layers{Shared: v.Types[envoy.ExtensionType].Shared, Own: set.configs.layer}
 	return out
 }
 

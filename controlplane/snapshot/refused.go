@@ -10,224 +10,234 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
-	"github.com/isthmesh/isthmesh/controlplane/patch"
 )
 
 const kindEnvoyFilter = "EnvoyFilter"
 
+// maxRefused rejections are looked at in one go; the others when those are spared.
+const maxRefused = 2000
+
 // compare pairs of texts one after the other.
 func compare(a, b, c, d string) int { return cmp.Or(cmp.Compare(a, b), cmp.Compare(c, d)) }
 
-// Refused is what is to be set aside of this snapshot's patches, after what
-// proxies refuse now. Of several filters that made a resource the one that came
-// last goes first; when the proxy has taken the rest, those that may be innocent
-// are given back, one by one. settled tells whether a pod's proxy has taken all
-// that it was sent, and whether it is there at all. It returns the Aside that the
-// snapshot was built with when there is nothing to be done.
+// Refused is what is to be set aside of the objects of this snapshot's mesh, after
+// what proxies refuse now. Which of several objects that made a resource is to
+// blame it finds out by what the proxy accepts (search). settled tells whether a
+// pod's proxy had answered all that it was sent before rejections were looked at,
+// and whether it is there at all. It returns the Aside that the snapshot was built
+// with when there is nothing to be done.
 func (s *Snapshot) Refused(rejections []model.Rejection, settled func(namespace, name string) (done, connected bool)) *Aside {
 	if s.aside == nil {
 		return nil
 	}
 	next := *s.aside
 	next.pods = maps.Clone(s.aside.pods)
-	unplugged, changed := s.unplug(rejections)
+	if next.pods == nil {
+		next.pods = map[objectName]*spared{}
+	}
+	next.stands = maps.Clone(s.aside.stands)
+	unplugged, some := s.unplug(rejections)
 	next.unplugged = unplugged
 	by := map[objectName][]model.Rejection{}
-	for i, r := range rejections {
-		if i == maxBlamed {
-			break
-		}
+	for _, r := range rejections[:min(len(rejections), maxRefused)] {
 		k := objectName{r.Proxy.Namespace, r.Proxy.Name}
 		by[k] = append(by[k], r)
 	}
-	suspects := newTouches(s)
-	for pod, list := range by {
-		now := next.pods[pod].clone()
-		now.stranger = s.Workload(pod.namespace, pod.name) == nil
-		round := now.turns
-		for _, r := range list {
-			changed = now.refuse(s.aside, r, suspects.of(r), round) || changed
-		}
-		if len(now.of) > 0 {
-			next.pods[pod] = now
+	for pod := range next.pods {
+		if by[pod] == nil {
+			by[pod] = nil
 		}
 	}
-	for pod, was := range s.aside.pods {
-		if len(by[pod]) > 0 {
+	t := &trial{s: s, next: &next, touches: newTouches(), settled: settled}
+	for _, pod := range slices.SortedFunc(maps.Keys(by), objectName.compare) {
+		now := next.pods[pod].clone()
+		if next.pods[pod] == nil {
+			now.stranger = s.Workload(pod.namespace, pod.name) == nil
+		}
+		if !t.judge(pod, now, by[pod]) {
 			continue
 		}
-		now := was.clone()
-		done, connected := settled(pod.namespace, pod.name)
-		if !now.goOn(done, connected) {
-			continue
-		}
-		changed = true
-		if next.pods[pod] = now; len(now.of) == 0 && now.trial == nil {
+		some = true
+		if next.pods[pod] = now; len(now.of) == 0 && now.search == nil && len(now.hopeless) == 0 {
 			delete(next.pods, pod)
 		}
 	}
-	if !changed {
+	if !some {
 		return s.aside
 	}
 	return &next
 }
 
-func (s *spared) clone() *spared {
-	if s == nil {
-		return &spared{of: map[objectName]refusal{}}
-	}
-	out := *s
-	out.of = maps.Clone(s.of)
-	return &out
+// trial of what many pods' proxies refuse.
+type trial struct {
+	s       *Snapshot
+	next    *Aside
+	touches *touches
+	settled func(namespace, name string) (done, connected bool)
 }
 
-// refuse a resource that some filters had a hand in. Those with a turn of this
-// round were just set aside, which may mend it.
-func (s *spared) refuse(a *Aside, r model.Rejection, hands []culprit, round int) bool {
-	type hand struct {
-		of objectName
-		culprit
-	}
-	var open []hand
-	for _, c := range hands {
-		k := objectName{c.origin.Namespace, c.origin.Name}
-		had := s.of[k]
-		if had.aside && had.turn >= round {
-			return false
+// charge is a resource that a proxy refuses, and who had a hand in it.
+type charge struct {
+	what    refused
+	proxy   *model.Proxy
+	version string
+	hands   map[object]reproach
+}
+
+// judge what a pod's proxy refuses of what it was sent; false when nothing follows.
+func (t *trial) judge(pod objectName, now *spared, list []model.Rejection) bool {
+	some := false
+	charges := t.charges(now, list)
+	if now.search != nil {
+		// Only what the search is about; who came since is looked at from the start.
+		of := slices.DeleteFunc(slices.Clone(charges), func(c charge) bool { return !c.concerns(now.search) })
+		accepted := len(of) == 0
+		if accepted {
+			done, connected := t.settled(pod.namespace, pod.name)
+			switch {
+			case !connected: // it tells itself when it is back
+				now.search = nil
+				if now.stranger {
+					clear(now.of)
+				}
+				return true
+			case !done:
+				return false
+			}
 		}
-		if c.origin.Kind == kindEnvoyFilter && !(had.aside && had.instead == nil) {
-			open = append(open, hand{k, c})
+		if !accepted && slices.ContainsFunc(of, func(c charge) bool { return c.others(now) }) {
+			now.search = nil
+		} else {
+			if is := t.goOn(pod, now, accepted, of); is != muddled {
+				return true
+			}
+		}
+		some = true
+	} else if now.stranger {
+		if _, connected := t.settled(pod.namespace, pod.name); !connected && len(list) == 0 {
+			clear(now.of)
+			now.hopeless = nil
+			return true
 		}
 	}
-	if len(open) == 0 {
-		return false
-	}
-	// The one on trial, else the one that changed last, else the youngest.
-	slices.SortFunc(open, func(x, y hand) int {
-		return cmp.Or(s.tried(y.of)-s.tried(x.of), a.filters[y.of].since-a.filters[x.of].since, y.origin.Older(x.origin))
-	})
-	h := open[0]
-	had := s.of[h.of]
-	now := refusal{
-		aside: true, turn: s.turns, what: rejected{h.field, r.TypeURL, r.Resource},
-		proved: len(open) == 1 || s.tried(h.of) > 0,
-	}
-	switch {
-	case had.aside: // what stands in for it is refused too
-		now.proved = now.proved || had.proved
-	case had.instead != nil:
-		now.instead = had.instead
-	default:
-		now.instead = a.filters[h.of].before
-	}
-	goesOn := "is left out for it"
-	if len(now.instead) > 0 {
-		goesOn = "stays there as it was before the change"
-	}
-	now.problem = h.origin.Problem(h.field, model.RejectedByProxy, fmt.Sprintf(
-		"pod %s/%s rejects %s, which this makes or changes, so the whole filter %s: %s; mend it or take it back",
-		r.Proxy.Namespace, r.Proxy.Name, described(r), goesOn, oneLine(r.Reason)))
-	s.of[h.of] = now
-	s.turns++
-	if s.trial != nil && *s.trial == h.of {
-		s.trial = nil
-	}
-	return true
+	return t.begin(pod, now, charges) || some
 }
 
-func (s *spared) tried(k objectName) int {
-	if s.trial != nil && *s.trial == k {
-		return 1
-	}
-	return 0
-}
-
-// goOn with finding out who is to blame, when the proxy refuses nothing.
-func (s *spared) goOn(done, connected bool) bool {
-	suspect := s.suspect()
-	switch {
-	case s.stranger && !connected:
-		clear(s.of)
-		s.trial = nil
-		return true
-	case s.trial == nil && suspect == nil:
-		return false
-	case !connected: // it tells itself when it is back
-		maps.DeleteFunc(s.of, func(_ objectName, r refusal) bool { return r.aside && !r.proved })
-		s.trial = nil
-		return true
-	case !done:
-		return false
-	}
-	// What was on trial is innocent, and the next is tried.
-	s.trial = suspect
-	if suspect != nil {
-		delete(s.of, *suspect)
-	}
-	return true
-}
-
-// touches finds the patches that have a hand in what is refused. Proxies share
-// resources, so it looks at each once.
-type touches struct {
-	s    *Snapshot
-	sets map[touch]*patch.Set
-	made map[touch]bool
-}
-
-type touch struct {
-	patch  *model.Patch
-	router bool
-	plain  *envoy.Resource
-}
-
-func newTouches(s *Snapshot) *touches {
-	return &touches{s: s, sets: map[touch]*patch.Set{}, made: map[touch]bool{}}
-}
-
-// of a rejection: one culprit per object, sorted.
-func (t *touches) of(r model.Rejection) []culprit {
-	if r.Resource == "" {
-		return nil
-	}
-	var plain *envoy.Resource
-	looked := false
-	var out []culprit
-	for _, p := range t.s.chosen(r.Proxy) {
-		if !looked {
-			plain, looked = t.s.unpatched(r.Proxy).Get(r.TypeURL, r.Resource), true
+// goOn with a search by what the proxy answered.
+func (t *trial) goOn(pod objectName, now *spared, accepted bool, of []charge) verdict {
+	shown := now.search.shown()
+	next, is := now.search.answered(accepted)
+	switch is {
+	case found:
+		last := shown[len(shown)-1]
+		now.of[last.of] = t.refusal(pod, last, now.search.why[last.of])
+	case hopeless:
+		// The search's steps are given back, and it will be refused as it is then.
+		now.search = nil
+		now.hopeless = maps.Clone(now.hopeless)
+		if now.hopeless == nil {
+			now.hopeless = map[refused]string{}
 		}
-		if !t.touches(p, r, plain) {
+		for _, c := range of {
+			now.hopeless[c.what] = ""
+			if r := t.s.instead(now.standIns()).View(c.proxy).Get(c.what.typeURL, c.what.resource); r != nil {
+				now.hopeless[c.what] = r.Version
+			}
+		}
+	case goingOn, innocent, muddled:
+	}
+	now.search = next
+	return is
+}
+
+// refusal of an object that was found guilty.
+func (t *trial) refusal(pod objectName, is step, why reproach) refusal {
+	kind := is.of.kind
+	o := model.Origin{Kind: kind, Namespace: is.of.namespace, Name: is.of.name}
+	return refusal{aside: true, standIn: is.standIn, why: why, problem: o.Problem(why.field, model.RejectedByProxy, fmt.Sprintf(
+		"pod %s/%s rejects %s, which this makes or changes, so %s: %s; mend it or take it back",
+		pod.namespace, pod.name, described(model.Rejection{TypeURL: why.typeURL, Resource: why.resource}), is.goesOn(kind), oneLine(why.text)))}
+}
+
+// charges against objects: what a proxy refuses of what it is to have now.
+func (t *trial) charges(now *spared, list []model.Rejection) []charge {
+	var out []charge
+	for _, r := range list {
+		if r.Resource == "" || t.s.plugin(r) {
 			continue
 		}
-		field := "spec"
-		if p.Kind == kindEnvoyFilter {
-			field = fmt.Sprintf("spec.configPatches[%d].patch.value", p.Index)
+		seen := t.s.seenBy(r.Proxy)
+		is := seen.View(r.Proxy).Get(r.TypeURL, r.Resource)
+		if is == nil || r.Version != "" && is.Version != r.Version {
+			continue // it was sent before
 		}
-		out = append(out, culprit{p.Origin, field})
+		if hands := t.hands(seen, r); len(hands) > 0 {
+			out = append(out, charge{refused{r.TypeURL, r.Resource}, r.Proxy, is.Version, hands})
+		}
+	}
+	return t.open(now, out)
+}
+
+// open charges: those that are not known to be hopeless. While a search goes on,
+// versions come and go.
+func (t *trial) open(now *spared, list []charge) []charge {
+	var out []charge
+	for _, c := range list {
+		if version, known := now.hopeless[c.what]; !known || now.search == nil && version != c.version {
+			out = append(out, c)
+		}
 	}
 	return out
 }
 
-func (t *touches) touches(p *model.Patch, r model.Rejection, plain *envoy.Resource) bool {
-	k := touch{p, r.Proxy.Type == model.Router, plain}
-	if is, ok := t.made[k]; ok && plain != nil {
-		return is
+// concerns a search when it may have made the resource.
+func (c charge) concerns(s *search) bool {
+	for o := range c.hands {
+		if s.has(o) {
+			return true
+		}
 	}
-	of := touch{patch: p, router: k.router}
-	set := t.sets[of]
-	if set == nil {
-		set, _ = patch.NewSet([]*model.Patch{p}, k.router)
-		t.sets[of] = set
+	return false
+}
+
+// others than those of the search had a hand in it.
+func (c charge) others(now *spared) bool {
+	for o := range c.hands {
+		if _, known := now.search.why[o]; !known {
+			return true
+		}
 	}
-	is := false
-	if plain != nil {
-		now, _ := set.Resource(r.TypeURL, plain)
-		is = now != plain
-	} else {
-		added, _ := set.Added(r.TypeURL)
-		is = slices.ContainsFunc(added, func(a *envoy.Resource) bool { return a.Name == r.Resource })
+	return false
+}
+
+// begin a search for those to blame; false when nobody can be.
+func (t *trial) begin(pod objectName, now *spared, charges []charge) bool {
+	if len(charges) == 0 {
+		return false
 	}
-	t.made[k] = is
-	return is
+	why := map[object]reproach{}
+	for _, c := range charges {
+		for o, r := range c.hands {
+			if _, known := why[o]; !known {
+				why[o] = r
+			}
+		}
+	}
+	steps := t.steps(pod, now, why)
+	if len(steps) == 0 {
+		return false
+	}
+	if now.hopeless != nil {
+		now.hopeless = maps.Clone(now.hopeless)
+		for _, c := range charges {
+			delete(now.hopeless, c.what)
+		}
+	}
+	now.search = newSearch(steps, why)
+	return true
+}
+
+// plugin is true for the configuration of a plugin, which unplug is for.
+func (s *Snapshot) plugin(r model.Rejection) bool {
+	return r.TypeURL == envoy.ExtensionType && len(s.pluginsOf(r)) > 0
 }

@@ -81,11 +81,11 @@ func TestRefusedByNobodyThere(t *testing.T) {
 	w.build([]string{"a:bad", "b:good"})
 	w.aside = w.shown.Refused(w.rejections(), w.settled)
 	w.build([]string{"a:bad", "b:good"})
-	if !w.aside.Unsettled() {
+	if len(w.aside.Searched()) == 0 {
 		t.Fatal("two filters made it, and it is settled at once")
 	}
 	w.aside = w.shown.Refused(nil, func(string, string) (bool, bool) { return false, false })
-	if w.aside.Unsettled() {
+	if len(w.aside.Searched()) > 0 {
 		t.Error("it waits for a proxy that is gone")
 	}
 	w.settle([]string{"a:bad"})
@@ -130,7 +130,7 @@ func (w *refusing) settle(filters []string) {
 	w.build(filters)
 	for range 50 {
 		next := w.shown.Refused(w.rejections(), w.settled)
-		if next == w.aside && !w.aside.Unsettled() {
+		if next == w.aside && len(w.aside.Searched()) == 0 {
 			return
 		}
 		w.aside = next

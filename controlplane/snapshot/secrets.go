@@ -50,6 +50,11 @@ func (s *Snapshot) secretsOf(c, earlier *class) {
 	c.secrets.credentials = s.mesh.Credentials
 	var files, keys []*envoy.Resource
 	seen := map[*model.DestinationPolicy]bool{}
+	if p := sidecar.ByNamePolicy(s.mesh.Settings); p != nil {
+		paths, _, err := destination.Secrets(p)
+		s.reportShared(err)
+		files = append(files, paths...)
+	}
 	for _, e := range c.entries {
 		p := e.in.policy
 		if p == nil || seen[p] || !originates(p) {

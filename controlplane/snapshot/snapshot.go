@@ -3,6 +3,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -31,12 +32,19 @@ type Snapshot struct {
 	namespaces *classes[home, *routeClass]
 	workloads  *workloads
 	fronts     *classes[frontKey, *front]
-	// gatewayPods are pods of north-south gateways.
+	// gatewayPods are pods of north-south gateways; unmanned are what gateways
+	// without any take from each other.
 	gatewayPods []*model.Workload
-	patches     *classes[patchSet, *patched]
-	plugins     *classes[pluginSet, *plugged]
-	// aside are patches that some proxies go without; nil for none.
-	aside *Aside
+	unmanned    *lazy[assumed]
+	// present are the callers that there should be.
+	present *lazy[callers]
+	patches *classes[patchSet, *patched]
+	plugins *classes[pluginSet, *plugged]
+	// aside are objects that some proxies go without, nil for none; variants are
+	// the meshes that those see.
+	aside    *Aside
+	variants *variants
+	guards   guards
 
 	// grpc are the ports that GRPCRoutes send to.
 	grpc map[grpcPort]bool
@@ -74,12 +82,22 @@ func Build(mesh *model.Mesh, prev *Snapshot) *Snapshot { return BuildWithout(mes
 // BuildWithout builds a snapshot in which each proxy is spared what it refuses:
 // aside is the mesh's, by Aside.Next.
 func BuildWithout(mesh *model.Mesh, aside *Aside, prev *Snapshot) *Snapshot {
+	s := build(mesh, aside, prev)
+	if prev != nil {
+		s.variants = prev.variants.next()
+	}
+	return s
+}
+
+func build(mesh *model.Mesh, aside *Aside, prev *Snapshot) *Snapshot {
 	if prev == nil || prev.mesh.Settings != mesh.Settings {
 		prev = empty(mesh)
 	}
 	scopes := scope.Build(mesh, prev.scope)
+	by := guardsOf(mesh, prev.mesh, prev.guards)
 	s := &Snapshot{
 		mesh:       mesh,
+		guards:     by,
 		scope:      scopes,
 		ipv6:       usesIPv6(mesh),
 		near:       nearnessOf(mesh),
@@ -87,11 +105,14 @@ func BuildWithout(mesh *model.Mesh, aside *Aside, prev *Snapshot) *Snapshot {
 		classes:    prev.classes.next(),
 		localities: prev.localities.next(),
 		namespaces: prev.namespaces.next(),
-		workloads:  prev.workloads.next(mesh, scopes),
+		workloads:  prev.workloads.next(mesh, scopes, by),
 		fronts:     prev.fronts.next(),
 		patches:    prev.patches.next(),
 		plugins:    prev.plugins.next(),
+		unmanned:   cmp.Or(prev.unmanned.next(), new(lazy[assumed])),
+		present:    cmp.Or(prev.present.next(), new(lazy[callers])),
 		aside:      aside,
+		variants:   &variants{},
 		grpc:       grpcPorts(mesh.Routings),
 		addressed:  addressed(mesh),
 	}
@@ -105,6 +126,8 @@ func empty(mesh *model.Mesh) *Snapshot {
 	return &Snapshot{
 		mesh:       mesh,
 		common:     &class{},
+		unmanned:   new(lazy[assumed]),
+		present:    new(lazy[callers]),
 		classes:    &classes[scope.Class, *class]{of: map[scope.Class]*lazy[*class]{}},
 		localities: &classes[place, *endpointClass]{of: map[place]*lazy[*endpointClass]{}},
 		namespaces: &classes[home, *routeClass]{of: map[home]*lazy[*routeClass]{}},
@@ -116,7 +139,7 @@ func empty(mesh *model.Mesh) *Snapshot {
 }
 
 func nearnessOf(mesh *model.Mesh) nearness {
-	if mesh.Settings.LocalityBalancing != nil {
+	if mesh.Settings.LocalityBalancing != nil || mesh.Settings.Outliers != nil {
 		return bySubZone
 	}
 	for _, p := range mesh.Policies {
@@ -143,7 +166,7 @@ func (s *Snapshot) Problems() []model.Problem {
 			Type: model.Router, Name: w.Name, Namespace: w.Namespace, Labels: w.Labels, Addresses: w.Addresses, Workload: w,
 		})
 	}
-	out := slices.Concat(s.scope.Problems(), s.ingressProblems(), s.common.names.problems(s.common.services), s.problems, s.common.problems())
+	out := slices.Concat(s.scope.Problems(), s.ingressProblems(), s.common.names.problems(s.common.services), s.problems, s.missed(s.common.problems()))
 	for _, c := range s.classes.made() {
 		if c.names != s.common.names {
 			out = append(out, c.names.problems(c.services)...)
@@ -153,12 +176,14 @@ func (s *Snapshot) Problems() []model.Problem {
 	for _, f := range s.fronts.made() {
 		out = append(out, f.out.Problems...)
 	}
+	out = append(out, s.unmanned.get(s.podless).problems...)
 	for _, p := range s.patches.made() {
 		out = append(out, p.told()...)
 	}
 	for _, p := range s.plugins.made() {
 		out = append(out, p.told()...)
 	}
+	out = append(out, s.sparedProblems()...)
 	seen := make(map[model.Problem]bool, len(out))
 	return slices.DeleteFunc(out, func(p model.Problem) bool {
 		again := seen[p]
@@ -174,6 +199,7 @@ func (c *class) problems() []model.Problem {
 		out = append(out, e.problems...)
 		for _, p := range e.ports {
 			out = append(out, p.problems...)
+			out = append(out, p.apart...)
 		}
 	}
 	for _, h := range c.hosts {
@@ -183,12 +209,20 @@ func (c *class) problems() []model.Problem {
 		out = append(out, p.problems...)
 	}
 	out = append(out, c.secrets.problems...)
+	if c.caller.Gateway {
+		// What sidecars find nowhere it isn't sent to: what its own listeners' rules
+		// miss they tell themselves.
+		out = slices.DeleteFunc(out, func(p model.Problem) bool { return p.Reason == unknownDestination })
+	}
 	return out
 }
 
 // View is what a proxy sees. Proxies of one class get the same layers, and
 // snapshots that follow each other share the layers that have not changed.
-func (s *Snapshot) View(p *model.Proxy) *envoy.View { return s.patch(p, s.unpatched(p)) }
+func (s *Snapshot) View(p *model.Proxy) *envoy.View {
+	s = s.seenBy(p)
+	return s.patch(p, s.unpatched(p))
+}
 
 func (s *Snapshot) unpatched(p *model.Proxy) *envoy.View { return s.plug(p, s.plain(p)) }
 
@@ -222,6 +256,7 @@ func (s *Snapshot) sidecar(p *model.Proxy) *envoy.View {
 		envoy.NameTableType: {Shared: c.table.layer},
 		envoy.SecretType:    secrets,
 		envoy.RuntimeType:   {Own: s.farewell(p)},
+		envoy.ExtensionType: {Shared: own.rules},
 	}}
 }
 

@@ -280,3 +280,85 @@ func TestUnknownWorkloadIsClosed(t *testing.T) {
 		t.Error("a router that is no gateway of ours sees something")
 	}
 }
+
+// TestSubsetsAcrossMembersPayForWhatChanged: an endpoint that comes or goes costs
+// the subsets that it is in, and a rule's subset nothing but itself.
+func TestSubsetsAcrossMembersPayForWhatChanged(t *testing.T) {
+	m := mixed()
+	exported, imported := m.Services[2].Service, m.Services[4].Service
+	of := func(svc *model.Service, subsets ...string) *model.DestinationPolicy {
+		p := &model.DestinationPolicy{Origin: model.Origin{Kind: "DestinationRule", Namespace: svc.Namespace, Name: svc.Name}, Host: string(svc.Hostname)}
+		for _, s := range subsets {
+			p.Subsets = append(p.Subsets, model.Subset{Name: s, Labels: model.Labels("version=" + s)})
+		}
+		return p
+	}
+	set := func(m *model.Mesh, i int, change func(*model.EndpointSet)) *model.Mesh {
+		out := *m
+		out.Services = slices.Clone(m.Services)
+		changed := model.EndpointSet{Endpoints: slices.Clone(m.Services[i].Endpoints[0].Endpoints), Beyond: slices.Clone(m.Services[i].Endpoints[0].Beyond)}
+		change(&changed)
+		out.Services[i].Endpoints = []*model.EndpointSet{&changed}
+		return &out
+	}
+	policies := func(m *model.Mesh, list ...*model.DestinationPolicy) *model.Mesh {
+		out := *m
+		out.Policies = list
+		return &out
+	}
+	gateway := m.Services[4].Endpoints[0].Endpoints[3]
+	m = set(m, 2, func(s *model.EndpointSet) {
+		for i := range s.Endpoints {
+			s.Endpoints[i].Labels = model.Labels(fmt.Sprint("version=v", 1+i%2))
+		}
+	})
+	m = set(m, 4, func(s *model.EndpointSet) {
+		s.Beyond = []model.BeyondSubset{
+			{Name: "v1", Labels: "version=v1", Members: []model.ClusterID{"east"}, Endpoints: []model.Endpoint{gateway}},
+			{Name: "v2", Labels: "version=v2", Members: []model.ClusterID{"east"}},
+		}
+	})
+	m = policies(m, of(exported, "v1", "v2"), of(imported, "v1", "v2"))
+	sni := func(subset string) string { return envoy.SubsetSNI(80, subset, exported.Hostname) }
+	out := func(svc *model.Service, subset string) string { return envoy.OutboundSubset(80, subset, svc.Hostname) }
+	for name, c := range map[string]struct {
+		to   *model.Mesh
+		want []string
+	}{
+		"Nothing":            {policies(m, m.Policies...), nil},
+		"EndpointOfExported": {set(m, 2, func(s *model.EndpointSet) { s.Endpoints = s.Endpoints[1:] }), []string{envoy.SNI(80, exported.Hostname), sni("v1"), out(exported, ""), out(exported, "v1")}},
+		"WeightOfSubset": {set(m, 4, func(s *model.EndpointSet) {
+			g := gateway
+			g.Weight = 9
+			s.Beyond[0].Endpoints = []model.Endpoint{g}
+		}), []string{out(imported, "v1")}},
+		"SubsetGetsEndpoints": {set(m, 4, func(s *model.EndpointSet) { s.Beyond[1].Endpoints = []model.Endpoint{gateway} }), []string{out(imported, "v2")}},
+		"AnotherMember": {set(m, 4, func(s *model.EndpointSet) {
+			g := gateway
+			g.Address, g.Cluster, g.Network = "192.0.2.2", "south", "south"
+			s.Endpoints = append(s.Endpoints, g)
+			s.Beyond = []model.BeyondSubset{
+				{Name: "v1", Labels: "version=v1", Members: []model.ClusterID{"east", "south"}, Endpoints: []model.Endpoint{gateway, g}},
+				{Name: "v2", Labels: "version=v2", Members: []model.ClusterID{"east", "south"}},
+			}
+		}), []string{out(imported, ""), out(imported, "v1")}},
+		"SubsetOfExported": {policies(m, of(exported, "v1", "v2", "v3"), m.Policies[1]), []string{"0.0.0.0_15443", sni("v3"), out(exported, "v3")}},
+		"SubsetGoes":       {policies(m, of(exported, "v1"), m.Policies[1]), []string{"-" + out(exported, "v2"), "-" + sni("v2"), "0.0.0.0_15443"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := snapshot.Build(m, nil)
+			for _, p := range everybody(m) {
+				before.View(p)
+			}
+			after := snapshot.Build(c.to, before)
+			slices.Sort(c.want)
+			if d := cmp.Diff(c.want, differences(t, m, before, after)); d != "" {
+				t.Errorf("other resources than these are new (-want +got):\n%s", d)
+			}
+			sameBytes(t, c.to, after, snapshot.Build(c.to, nil))
+			if len(after.Problems()) > 0 {
+				t.Error(after.Problems())
+			}
+		})
+	}
+}

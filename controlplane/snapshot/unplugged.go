@@ -16,10 +16,10 @@ import (
 // or one that refuses its configuration. Envoy would refuse every later change of
 // the listeners that have them, so such a proxy gets a stand-in under another
 // name, which does what the failStrategy says; until the plugin changes.
-type unplugged map[objectName]map[*model.WasmPlugin]standIn
+type unplugged map[objectName]map[*model.WasmPlugin]pluginStandIn
 
-// standIn for a plugin.
-type standIn struct {
+// pluginStandIn for a plugin.
+type pluginStandIn struct {
 	plugin  *model.WasmPlugin
 	problem model.Problem
 }
@@ -32,7 +32,7 @@ func (u unplugged) next(mesh *model.Mesh) unplugged {
 	out, same := unplugged{}, true
 	for pod, of := range u {
 		kept := maps.Clone(of)
-		maps.DeleteFunc(kept, func(p *model.WasmPlugin, _ standIn) bool { return !slices.Contains(mesh.Plugins, p) })
+		maps.DeleteFunc(kept, func(p *model.WasmPlugin, _ pluginStandIn) bool { return !slices.Contains(mesh.Plugins, p) })
 		same = same && len(kept) == len(of)
 		if len(kept) > 0 && mesh.Workload(pod.namespace, pod.name) != nil {
 			out[pod] = kept
@@ -67,9 +67,9 @@ func (s *Snapshot) unplug(rejections []model.Rejection) (unplugged, bool) {
 		copied.Name, copied.Invalid = plugin.Name+":aside", oneLine(r.Reason)
 		now := maps.Clone(out[pod])
 		if now == nil {
-			now = map[*model.WasmPlugin]standIn{}
+			now = map[*model.WasmPlugin]pluginStandIn{}
 		}
-		now[plugin] = standIn{&copied, plugin.Problem("spec", model.RejectedByProxy, fmt.Sprintf(
+		now[plugin] = pluginStandIn{&copied, plugin.Problem("spec", model.RejectedByProxy, fmt.Sprintf(
 			"pod %s/%s can't run the module, so there %s: %s; see the proxy's log, and mend the module or its configuration",
 			r.Proxy.Namespace, r.Proxy.Name, extension.Effect(plugin), oneLine(r.Reason)))}
 		if out = maps.Clone(out); out == nil {
@@ -81,8 +81,8 @@ func (s *Snapshot) unplug(rejections []model.Rejection) (unplugged, bool) {
 }
 
 func sameMap(a, b unplugged) bool {
-	return maps.EqualFunc(a, b, func(x, y map[*model.WasmPlugin]standIn) bool {
-		return maps.EqualFunc(x, y, func(v, w standIn) bool { return v.plugin == w.plugin })
+	return maps.EqualFunc(a, b, func(x, y map[*model.WasmPlugin]pluginStandIn) bool {
+		return maps.EqualFunc(x, y, func(v, w pluginStandIn) bool { return v.plugin == w.plugin })
 	})
 }
 

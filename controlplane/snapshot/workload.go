@@ -20,8 +20,9 @@ import (
 type workloads struct {
 	mu sync.Mutex
 	// mesh that they are of; nil for none yet.
-	mesh *model.Mesh
-	of   map[workloadKey]*workload
+	mesh   *model.Mesh
+	guards guards
+	of     map[workloadKey]*workload
 	// chosen policies, one of each content.
 	chosen policy.Shelf
 	crews  crews
@@ -46,13 +47,17 @@ type workload struct {
 }
 
 // inbound is what a sidecar takes.
-type inbound struct{ clusters, listeners, secrets *envoy.Layer }
+type inbound struct {
+	clusters, listeners, secrets *envoy.Layer
+	// rules that the listeners' filters discover.
+	rules *envoy.Layer
+}
 
 // next keeps what still holds for a mesh.
-func (w *workloads) next(mesh *model.Mesh, scopes *scope.Index) *workloads {
+func (w *workloads) next(mesh *model.Mesh, scopes *scope.Index, by guards) *workloads {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := &workloads{mesh: mesh, of: make(map[workloadKey]*workload, len(w.of)), crews: crews{}}
+	out := &workloads{mesh: mesh, guards: by, of: make(map[workloadKey]*workload, len(w.of)), crews: crews{}}
 	change := policy.Changed(w.mesh, mesh)
 	var moved []workloadKey
 	for k, old := range w.of {
@@ -66,8 +71,9 @@ func (w *workloads) next(mesh *model.Mesh, scopes *scope.Index) *workloads {
 		default:
 			continue
 		}
+		guarded = by.guarded(guarded)
 		chosen := old.chosen
-		if now != old.in || change.Concerns(guarded) {
+		if now != old.in || guarded.Inline != old.guarded.Inline || change.Concerns(guarded) {
 			chosen = policy.Choose(mesh, guarded, old.chosen)
 		}
 		chosen = out.chosen.Put(chosen)
@@ -151,7 +157,9 @@ func (w *workloads) inbound(mesh *model.Mesh, scopes *scope.Index, p *model.Prox
 	}
 	e := w.of[k]
 	if e == nil || e.in != in || in == sidecar.Stranger && !maps.Equal(e.guarded.Labels, guarded.Labels) {
-		fresh := &workload{in: in, guarded: guarded, chosen: w.chosen.Put(policy.Choose(mesh, guarded, nil)), scope: scopeOf(scopes, in), limits: limitsOf(mesh, scopes, in)}
+		guarded = w.guards.guarded(guarded)
+		chosen := w.chosen.Put(policy.Choose(mesh, guarded, nil))
+		fresh := &workload{in: in, guarded: guarded, chosen: chosen, scope: scopeOf(scopes, in), limits: limitsOf(mesh, scopes, in)}
 		var earlier inbound
 		if e != nil {
 			earlier = e.own.peek()
@@ -183,6 +191,7 @@ func take(in sidecar.Intake, policies *policy.Chosen, earlier inbound) inbound {
 		clusters:  same(earlier.clusters, clusters),
 		listeners: same(earlier.listeners, listeners),
 		secrets:   same(earlier.secrets, secrets),
+		rules:     policy.Discovered(in.Settings, policies).Configs,
 	}
 }
 

@@ -3,10 +3,7 @@
 package validate
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"strings"
 
@@ -14,11 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/webhook"
 )
-
-// maxBody is above what the API server ever sends: objects end at 3 MiB, and a
-// review may hold one twice.
-const maxBody = 7 << 20
 
 // Handler is the admission webhook: an http.Handler for AdmissionReview v1,
 // safe for concurrent use.
@@ -28,31 +22,7 @@ type Handler struct{ settings model.Settings }
 func NewHandler(settings model.Settings) *Handler { return &Handler{settings: settings} }
 
 // ServeHTTP answers one review. It writes nothing, so a dry run needs nothing of its own.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		http.Error(w, "the content type must be application/json", http.StatusUnsupportedMediaType)
-		return
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		http.Error(w, fmt.Sprintf("read the review: %v", err), http.StatusRequestEntityTooLarge)
-		return
-	}
-	var review admissionv1.AdmissionReview
-	if err := json.Unmarshal(body, &review); err != nil || review.Request == nil || review.APIVersion != admissionv1.SchemeGroupVersion.String() {
-		http.Error(w, "the body must be an AdmissionReview of admission.k8s.io/v1 with a request", http.StatusBadRequest)
-		return
-	}
-	answer := h.review(review.Request)
-	answer.UID = review.Request.UID
-	out, err := json.Marshal(admissionv1.AdmissionReview{TypeMeta: review.TypeMeta, Response: answer})
-	if err != nil {
-		http.Error(w, fmt.Sprintf("write the review: %v", err), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(out)
-}
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { webhook.Serve(w, r, h.review) }
 
 func (h *Handler) review(request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	if request.Operation != admissionv1.Create && request.Operation != admissionv1.Update || request.SubResource != "" {

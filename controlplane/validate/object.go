@@ -19,6 +19,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/ingest/fields"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/manifest"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/snapshot"
 )
 
 // maxObject is more than the API server stores of one object.
@@ -85,7 +86,13 @@ func Unstructured(u *unstructured.Unstructured, settings model.Settings) Verdict
 	}
 	objects.Settings = settings
 	var problems []model.Problem
-	for _, p := range ingest.Build(objects.Input, nil).Mesh.Problems {
+	mesh := ingest.Build(objects.Input, nil).Mesh
+	all := mesh.Problems
+	if kind == "Gateway" {
+		// Its own listeners may take ports and hosts from each other.
+		all = slices.Concat(all, snapshot.Build(mesh, nil).Problems())
+	}
+	for _, p := range all {
 		if p.Kind == kind && p.Name == u.GetName() && !depends[p.Reason] {
 			problems = append(problems, p)
 		}

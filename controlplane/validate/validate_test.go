@@ -14,6 +14,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/webhook"
 )
 
 var settings = model.Settings{RootNamespace: "istio-system", TrustDomain: "cluster.local", DomainSuffix: "cluster.local"}
@@ -26,6 +27,8 @@ func TestObject(t *testing.T) {
 		"Good":            {"security.istio.io", "PeerAuthentication", `{"metadata":{"name":"default","namespace":"shop"},"spec":{"mtls":{"mode":"STRICT"}}}`, "", ""},
 		"PortsNoSelector": {"security.istio.io", "PeerAuthentication", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"portLevelMtls":{"8080":{"mode":"DISABLE"}}}}`, "portLevelMtls", ""},
 		"BadMode":         {"security.istio.io", "PeerAuthentication", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"mtls":{"mode":"SOMETIMES"}}}`, "can't be read", ""},
+		"PortsClash":      {"networking.istio.io", "Gateway", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"selector":{"istio":"front"},"servers":[{"port":{"number":80,"name":"http","protocol":"HTTP"},"hosts":["*"]},{"port":{"number":80,"name":"tcp","protocol":"TCP"},"hosts":["*"]}]}}`, "", `spec.servers[1].port: port 80 speaks plain HTTP, as listener "http" of this gateway, which comes first, has it`},
+		"ServerNames":     {"networking.istio.io", "Gateway", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"servers":[{"port":{"number":443,"name":"a","protocol":"HTTPS"},"hosts":["a.b"],"tls":{"mode":"SIMPLE","credentialName":"c"}},{"port":{"number":443,"name":"b","protocol":"HTTPS"},"hosts":["a.b"],"tls":{"mode":"SIMPLE","credentialName":"c"}}]}}`, "", `spec.servers[1].hosts: host "a.b" on this port is taken by listener "a" of this gateway`},
 		"NotAnObject":     {"security.istio.io", "PeerAuthentication", `[]`, "can't be read", ""},
 		"OtherKind":       {"install.istio.io", "IstioOperator", `{"metadata":{"name":"x","namespace":"shop"}}`, "", "IstioOperator.install.istio.io is stored, and has no effect"},
 		"GeneratedName":   {"networking.istio.io", "DestinationRule", `{"metadata":{"generateName":"x-","namespace":"shop"},"spec":{"host":"reviews"}}`, "", ""},
@@ -34,7 +37,7 @@ func TestObject(t *testing.T) {
 		"UnknownField":    {"networking.istio.io", "VirtualService", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"hosts":["a"],"http":[{"websocketUpgrade":true,"route":[{"destination":{"host":"a"}}]}]}}`, `unknown field "spec.http[0].websocketUpgrade"`, ""},
 		"DelegateLater":   {"networking.istio.io", "VirtualService", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"hosts":["a"],"http":[{"delegate":{"name":"later"}}]}}`, "", ""},
 		"Distribute":      {"networking.istio.io", "DestinationRule", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"host":"a","trafficPolicy":{"loadBalancer":{"localityLbSetting":{"distribute":[{"from":"a/*","to":{"b/*":100}}],"failover":[{"from":"a","to":"b"}]}}}}}`, "distribute excludes failover and failoverPriority", ""},
-		"NotHonoured":     {"networking.istio.io", "ProxyConfig", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"concurrency":2}}`, "", "spec.concurrency"},
+		"NotHonoured":     {"networking.istio.io", "Gateway", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"servers":[{"port":{"number":80,"name":"http","protocol":"HTTP"},"hosts":["*"],"defaultEndpoint":"127.0.0.1:80"}]}}`, "", "spec.servers[0].defaultEndpoint"},
 		"NoEffectYet":     {"telemetry.istio.io", "Telemetry", `{"metadata":{"name":"x","namespace":"shop"},"spec":{}}`, "", "doesn't act on objects of kind Telemetry"},
 		"WasmPlugin":      {"extensions.istio.io", "WasmPlugin", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"url":"oci://registry.example/a:v1"}}`, "", ""},
 		"WasmScheme":      {"extensions.istio.io", "WasmPlugin", `{"metadata":{"name":"x","namespace":"shop"},"spec":{"url":"ftp://registry.example/a"}}`, "spec.url: modules can't be fetched by", ""},
@@ -74,7 +77,7 @@ func TestHandler(t *testing.T) {
 		"NotJSON":     {"text/plain", "x", 415, false},
 		"Garbage":     {"application/json", "{", 400, false},
 		"NoRequest":   {"application/json", `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`, 400, false},
-		"TooLarge":    {"application/json", strings.Repeat("x", maxBody+1), 413, false},
+		"TooLarge":    {"application/json", strings.Repeat("x", webhook.MaxBytes+1), 413, false},
 		"OldVersion":  {"application/json", strings.Replace(review(`{}`), "/v1\"", "/v1beta1\"", 1), 400, false},
 		"EmptyObject": {"application/json", review(`{}`), 200, true},
 	}

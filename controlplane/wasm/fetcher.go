@@ -7,17 +7,15 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
-	"maps"
-	"math/rand/v2"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/isthmesh/isthmesh/controlplane/ingest/extensions"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/refetch"
 )
 
 // Options of a Fetcher.
@@ -51,17 +49,14 @@ const longestPause = time.Minute
 const parallel = 4
 
 // Fetcher keeps modules in memory. It may be used by many goroutines.
+//
+// One that is wanted anew because its object changed is the old one until it was
+// fetched.
 type Fetcher struct {
+	*refetch.Loop[extensions.Wanted, *model.WasmModule]
 	options Options
 	client  *http.Client
-	changed func()
-	wake    chan struct{}
-	slots   chan struct{}
 	fetches *prometheus.CounterVec
-
-	mu     sync.Mutex
-	wishes map[extensions.Wanted]*wish
-	result Result
 }
 
 // Result is what was fetched and what could not be. It is immutable: a change
@@ -70,18 +65,6 @@ type Result struct {
 	Modules map[extensions.Wanted]*model.WasmModule
 	// Failures say why a module isn't there, or is still an old one.
 	Failures map[extensions.Wanted]string
-}
-
-// wish is one module.
-type wish struct {
-	wanted extensions.Wanted
-	module *model.WasmModule
-	// done: it was fetched for this very wish, and is not fetched again.
-	done     bool
-	failure  string
-	failures int
-	next     time.Time
-	running  bool
 }
 
 // New makes a fetcher; changed is called after its Result changed.
@@ -95,12 +78,8 @@ func New(o Options, changed func()) *Fetcher {
 	if o.Timeout <= 0 {
 		o.Timeout = 2 * time.Minute
 	}
-	if o.Retry <= 0 {
-		o.Retry = time.Second
-	}
 	f := &Fetcher{
-		options: o, client: client(o.Permit, o.TLS), changed: changed,
-		wake: make(chan struct{}, 1), slots: make(chan struct{}, parallel), wishes: map[extensions.Wanted]*wish{},
+		options: o, client: client(o.Permit, o.TLS),
 		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "isthmesh_wasm_fetches_total", Help: "Attempts to fetch a module of a WasmPlugin, by result.",
 		}, []string{"result"}),
@@ -108,173 +87,32 @@ func New(o Options, changed func()) *Fetcher {
 	if o.Registry != nil {
 		o.Registry.MustRegister(f.fetches)
 	}
+	f.Loop = refetch.New(refetch.Options[extensions.Wanted, *model.WasmModule]{
+		Fetch: f.attempt, Changed: changed, Parallel: parallel, Retry: o.Retry, Longest: longestPause,
+		Source: extensions.Wanted.Source,
+		Same:   func(a, b *model.WasmModule) bool { return a.SHA256 == b.SHA256 },
+	})
 	return f
-}
-
-// Want these modules and no others. New ones are fetched at once. One that is
-// wanted anew because its object changed is the old one until it was fetched.
-func (f *Fetcher) Want(wanted []extensions.Wanted) {
-	f.mu.Lock()
-	sources := map[extensions.Wanted]*model.WasmModule{}
-	for w, s := range f.wishes {
-		if s.module != nil {
-			sources[w.Source()] = s.module
-		}
-	}
-	now := make(map[extensions.Wanted]*wish, len(wanted))
-	for _, w := range wanted {
-		if now[w] = f.wishes[w]; now[w] == nil {
-			now[w] = &wish{wanted: w, module: sources[w.Source()]}
-		}
-	}
-	f.wishes = now
-	news := f.publish()
-	f.mu.Unlock()
-	if news {
-		f.changed()
-	}
-	f.nudge()
-}
-
-func (f *Fetcher) nudge() {
-	select {
-	case f.wake <- struct{}{}:
-	default:
-	}
 }
 
 // Result as it is now.
 func (f *Fetcher) Result() Result {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.result
+	r := f.Loop.Result()
+	return Result{Modules: r.Values, Failures: r.Failures}
 }
 
-// Settled is true when each of these has been tried: there is a module, or a
-// failure.
-func (f *Fetcher) Settled(wanted []extensions.Wanted) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, w := range wanted {
-		if s := f.wishes[w]; s == nil || s.module == nil && s.failure == "" {
-			return false
-		}
-	}
-	return true
-}
-
-// Run until the context ends.
-func (f *Fetcher) Run(ctx context.Context) error {
-	var running sync.WaitGroup
-	defer running.Wait()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-f.wake:
-		case <-timer.C:
-		}
-		due, next := f.due(time.Now())
-		for _, s := range due {
-			running.Go(func() {
-				select {
-				case f.slots <- struct{}{}:
-					defer func() { <-f.slots }()
-					f.fulfil(ctx, s)
-				case <-ctx.Done():
-				}
-			})
-		}
-		timer.Reset(next)
-	}
-}
-
-// due wishes are marked as running. Next is when to look again.
-func (f *Fetcher) due(now time.Time) ([]*wish, time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	next := time.Hour
-	var due []*wish
-	for _, s := range f.wishes {
-		switch wait := s.next.Sub(now); {
-		case s.running || s.done:
-		case wait <= 0:
-			s.running = true
-			due = append(due, s)
-		default:
-			next = min(next, wait)
-		}
-	}
-	return due, next
-}
-
-func (f *Fetcher) fulfil(ctx context.Context, s *wish) {
-	attempt, cancel := context.WithTimeout(ctx, f.options.Timeout)
-	code, err := f.fetch(attempt, s.wanted)
-	cancel()
-	if ctx.Err() != nil {
-		return
-	}
-	f.mu.Lock()
-	s.running = false
-	if err == nil {
-		f.fetches.WithLabelValues("success").Inc()
-		s.module, s.done, s.failure = f.known(code), true, ""
-	} else {
+func (f *Fetcher) attempt(ctx context.Context, w extensions.Wanted) (*model.WasmModule, error) {
+	timed, cancel := context.WithTimeout(ctx, f.options.Timeout)
+	defer cancel()
+	code, err := f.fetch(timed, w)
+	switch {
+	case ctx.Err() != nil: // the control plane ends
+		return nil, ctx.Err()
+	case err != nil:
 		f.fetches.WithLabelValues("failure").Inc()
-		s.failure = err.Error()
-		pause := longestPause
-		if s.failures < 16 {
-			pause = min(pause, f.options.Retry<<s.failures)
-		}
-		s.failures++
-		s.next = time.Now().Add(pause - time.Duration(rand.Int64N(int64(pause)/10+1)))
+		return nil, err
 	}
-	news := f.publish()
-	f.mu.Unlock()
-	if news {
-		f.changed()
-	}
-	f.nudge()
-}
-
-// known returns the module of this code; the same one when it is there already.
-// The lock is held.
-func (f *Fetcher) known(code []byte) *model.WasmModule {
+	f.fetches.WithLabelValues("success").Inc()
 	sum := sha256.Sum256(code)
-	m := &model.WasmModule{SHA256: hex.EncodeToString(sum[:]), Code: code}
-	for _, s := range f.wishes {
-		if s.module != nil && s.module.SHA256 == m.SHA256 {
-			return s.module
-		}
-	}
-	return m
-}
-
-// publish a new result when something in it changed. The lock is held.
-func (f *Fetcher) publish() bool {
-	r := Result{Modules: map[extensions.Wanted]*model.WasmModule{}, Failures: map[extensions.Wanted]string{}}
-	for w, s := range f.wishes {
-		if s.module != nil {
-			r.Modules[w] = s.module
-		}
-		if s.failure != "" {
-			r.Failures[w] = s.failure
-		}
-	}
-	same := true
-	if maps.Equal(r.Modules, f.result.Modules) {
-		r.Modules = f.result.Modules
-	} else {
-		same = false
-	}
-	if maps.Equal(r.Failures, f.result.Failures) {
-		r.Failures = f.result.Failures
-	} else {
-		same = false
-	}
-	f.result = r
-	return !same
+	return &model.WasmModule{SHA256: hex.EncodeToString(sum[:]), Code: code}, nil
 }

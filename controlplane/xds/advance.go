@@ -4,6 +4,8 @@ package xds
 
 import (
 	"slices"
+
+	"github.com/isthmesh/isthmesh/controlplane/envoy"
 )
 
 // few resources are put together per stream; more are looked up among what
@@ -13,6 +15,28 @@ const few = 16
 // advance brings one subscription from its base to the target and returns what
 // the client must be told; nil when that is nothing.
 func (s *session) advance(k kind) *payload {
+	if p := s.difference(k); p != nil {
+		return p
+	}
+	return s.one(k)
+}
+
+// one of the resources that are sent alone; nil when there is none. What the
+// client doesn't take of them, it will name.
+func (s *session) one(k kind) *payload {
+	t := &s.types[k]
+	for len(t.alone) > 0 {
+		name := t.alone[0]
+		t.alone = t.alone[1:]
+		if r := get(s.target[k], name); r != nil && t.wants(name) && len(t.good([]*envoy.Resource{r})) > 0 {
+			return s.own(k, selection{resources: []*envoy.Resource{r}})
+		}
+	}
+	return nil
+}
+
+// difference between base and target, of what the client wants, and what is owed to it.
+func (s *session) difference(k kind) *payload {
 	t, target := &s.types[k], s.target[k]
 	d := s.cache.diff(t.base, target)
 	owed, initial, first := t.wantedOf(t.owed), t.initial, t.first

@@ -205,7 +205,13 @@ func (s *session) answer(k kind, r *request, now time.Time) verdict {
 	}
 	names := blame(f.payload, r.reason)
 	t.report.nack = &Nack{Nonce: r.nonce, Message: clipReason(r.reason), Resources: names, Time: now}
-	if s.sotw || len(names) == 0 {
+	switch {
+	case s.sotw:
+		return refused
+	case len(names) == 0:
+		t.alone = append(t.alone, resourceNames(f.payload.all())...)
+		slices.Sort(t.alone)
+		t.alone = slices.Compact(t.alone)
 		return refused
 	}
 	if t.bad == nil {

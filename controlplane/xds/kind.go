@@ -17,6 +17,7 @@ const (
 	routes
 	names
 	runtimes
+	bootstraps
 	kinds // how many there are
 )
 
@@ -30,6 +31,7 @@ var typeURLs = [kinds]string{
 	routes:     envoy.RouteType,
 	names:      envoy.NameTableType,
 	runtimes:   envoy.RuntimeType,
+	bootstraps: envoy.BootstrapType,
 }
 
 // labels by kind, as Istio's metrics and tools name them.
@@ -42,6 +44,7 @@ var labels = [kinds]string{
 	routes:     "rds",
 	names:      "nds",
 	runtimes:   "rtds",
+	bootstraps: "bds",
 }
 
 // kindOf a type URL; false for types that are not served.
@@ -58,7 +61,7 @@ func kindOf(typeURL string) (kind, bool) {
 // subscribes to everything. For the others it doesn't: Envoy also opens a
 // reconnected stream with no names when it has dropped all of them.
 func (k kind) emptyMeansAll() bool {
-	return k == clusters || k == listeners || k == names || k == runtimes
+	return k == clusters || k == listeners || k == names || k == runtimes || k == bootstraps
 }
 
 // whole is true for the types of which a state-of-the-world response carries
@@ -76,4 +79,6 @@ func (k kind) answersUnknown() bool { return k == endpoints || k == routes }
 
 // removesAtOnce is true for the types that nothing else refers to: their
 // removals need not wait.
-func (k kind) removesAtOnce() bool { return k == listeners || k == names || k == runtimes }
+func (k kind) removesAtOnce() bool {
+	return k == listeners || k == names || k == runtimes || k == bootstraps
+}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/isthmesh/isthmesh/controlplane/envoy"
 )
 
 // Nack is a client's refusal of a response.
@@ -36,6 +38,13 @@ func blame(p *payload, reason string) []string {
 	for _, r := range resources {
 		if len(resources) == 1 || mentions(reason, r.Name) {
 			out = append(out, r.Name)
+		}
+	}
+	if len(out) == 0 {
+		// Rules of policies come beside plugins, of which many a one can't be run.
+		others := slices.DeleteFunc(slices.Clone(resources), func(r *envoy.Resource) bool { return strings.HasPrefix(r.Name, envoy.Authorizations) })
+		if len(others) == 1 {
+			out = []string{others[0].Name}
 		}
 	}
 	slices.Sort(out)

@@ -5,6 +5,7 @@ package xds
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
@@ -31,8 +32,9 @@ func (s *Server) Rejections() []model.Rejection {
 	})
 }
 
-// Settled tells whether a pod's proxy is connected, and whether it has accepted
-// all that it is to have now.
+// Settled tells whether a pod's proxy is connected, and whether it has answered
+// all that it is to have now, or has been waited for in vain. What it refused of
+// that is in Rejections.
 func (s *Server) Settled(namespace, name string) (done, connected bool) {
 	done = true
 	for _, st := range s.open() {
@@ -48,12 +50,21 @@ func (st *stream) settled(namespace, name string) (is, settled bool) {
 	if st.proxy == nil || st.proxy.Namespace != namespace || st.proxy.Name != name {
 		return false, false
 	}
+	return true, st.epoch == st.server.current.Load() && st.session.answered(time.Now())
+}
+
+// answered is true when the client has taken or refused all that it wants of the
+// view, or was waited for in vain.
+func (s *session) answered(now time.Time) bool {
+	if !s.level() {
+		return false
+	}
 	for k := range kinds {
-		if st.session.types[k].active && st.session.state(k) == Stale {
-			return true, false
+		if t := &s.types[k]; t.active && t.waiting(now) {
+			return false
 		}
 	}
-	return true, true
+	return true
 }
 
 func (st *stream) rejections() []model.Rejection {
@@ -64,33 +75,33 @@ func (st *stream) rejections() []model.Rejection {
 	}
 	var out []model.Rejection
 	for k := range kinds {
-		for name, reason := range st.session.types[k].rejections() {
-			out = append(out, model.Rejection{Proxy: st.proxy, TypeURL: typeURLs[k], Resource: name, Reason: reason})
+		for name, b := range st.session.types[k].rejections() {
+			out = append(out, model.Rejection{Proxy: st.proxy, TypeURL: typeURLs[k], Resource: name, Version: b.version, Reason: b.reason})
 		}
 	}
 	return out
 }
 
 // rejections by name, with the client's reasons.
-func (t *subscription) rejections() map[string]string {
+func (t *subscription) rejections() map[string]bad {
 	if !t.report.rejected && len(t.bad) == 0 {
 		return nil
 	}
-	out := map[string]string{}
+	out := map[string]bad{}
 	for name, b := range t.bad {
 		if r := get(t.base, name); r != nil && r.Version == b.version {
-			out[name] = b.reason
+			out[name] = b
 		}
 	}
 	// The last response as a whole: state of the world, or nobody knows what is bad in it.
 	if n := t.report.nack; t.report.rejected && n != nil && len(out) == 0 {
 		for _, name := range n.Resources {
-			if get(t.base, name) != nil && t.bad[name] == (bad{}) {
-				out[name] = n.Message
+			if r := get(t.base, name); r != nil && t.bad[name] == (bad{}) {
+				out[name] = bad{r.Version, n.Message}
 			}
 		}
 		if len(n.Resources) == 0 {
-			out[""] = n.Message
+			out[""] = bad{reason: n.Message}
 		}
 	}
 	return out

@@ -146,7 +146,8 @@ func (s *session) rewarm(p *payload, now time.Time) {
 // removals come after everything else, when listeners and routes that no longer
 // lead to what is removed were answered; clusters go before their endpoints. A
 // client that reconnects asks for clusters first: it has some time to come to
-// listeners and routes.
+// listeners and routes. The configuration of a filter goes with the listener that
+// has it: while that is drained, or waits for its successor, it goes on with it.
 func (s *session) removals(now time.Time) *response {
 	if s.expects(listeners, now) || s.expects(routes, now) {
 		return nil
@@ -156,7 +157,8 @@ func (s *session) removals(now time.Time) *response {
 			return nil
 		}
 	}
-	for _, k := range [...]kind{clusters, endpoints, secrets, extensions, routes} {
+	s.types[extensions].gone = nil
+	for _, k := range [...]kind{clusters, endpoints, secrets, routes} {
 		t := &s.types[k]
 		if len(t.gone) == 0 || t.waiting(now) {
 			continue

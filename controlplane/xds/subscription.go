@@ -38,6 +38,9 @@ type subscription struct {
 	gone []*envoy.Resource
 
 	flight flight
+	// alone are resources of a rejected response that are sent one by one, since
+	// the client didn't say which of them it rejects.
+	alone []string
 	// again: the next response repeats what was good in a rejected one.
 	again  bool
 	report report
@@ -108,7 +111,7 @@ func (t *subscription) waiting(now time.Time) bool {
 
 // behind is true when there may be something to send.
 func (t *subscription) behind(target envoy.Layers) bool {
-	return t.base != target || len(t.owed) > 0 || t.first || t.initial != nil
+	return t.base != target || len(t.owed) > 0 || t.first || t.initial != nil || len(t.alone) > 0
 }
 
 // depart drops resources of gone that are in the view again or are not wanted any more,

@@ -113,7 +113,7 @@ func (d *definition) fitPort(member string, settled int, p *federationv1.Port) (
 				return p, ""
 			}
 			return &federationv1.Port{
-					Name: o.GetName(), Number: o.GetNumber(), Protocol: o.GetProtocol(), Zones: p.GetZones(), Endpoints: p.GetEndpoints(),
+					Name: o.GetName(), Number: o.GetNumber(), Protocol: o.GetProtocol(), Zones: p.GetZones(), Endpoints: p.GetEndpoints(), Subsets: p.GetSubsets(),
 				}, fmt.Sprintf("port %d is %q (%s) in member %q, whose export is older, and %q (%s) here",
 					p.GetNumber(), o.GetName(), o.GetProtocol(), o.owner, p.GetName(), p.GetProtocol())
 		}

@@ -205,8 +205,8 @@ func parseKey(s string) wire.Key {
 	return wire.Key{Namespace: namespace, Name: name}
 }
 
-// parseService reads port=80/http/HTTP, then zone=eu-1:2 and endpoint=10.0.0.1,
-// which belong to every port, account=ns/name, created=5, kind=headless.
+// parseService reads port=80/http/HTTP, then zone=eu-1:2, subset=v1:version:v1:eu-1:2 and
+// endpoint=10.0.0.1, which belong to every port, account=ns/name, created=5, kind=headless.
 func parseService(key string, opts map[string][]string) (*federationv1.Service, error) {
 	svc := &federationv1.Service{Key: parseKey(key).Message(), CreatedUnix: 100, ServiceAccounts: opts["account"]}
 	for _, c := range opts["created"] {
@@ -240,6 +240,14 @@ func parseService(key string, opts map[string][]string) (*federationv1.Service, 
 				return nil, err
 			}
 			port.Zones = append(port.Zones, &federationv1.Zone{Locality: &federationv1.Locality{Region: "eu", Zone: zone}, Ready: uint32(n)})
+		}
+		for _, s := range opts["subset"] { // name:key:value:zone:ready, the zone in region eu
+			f := append(strings.Split(s, ":"), "", "", "", "")
+			sub := &federationv1.Subset{Name: f[0], Labels: string(model.LabelsOf(map[string]string{f[1]: f[2]}))}
+			if n, err := strconv.ParseUint(f[4], 10, 32); err == nil {
+				sub.Zones = []*federationv1.Zone{{Locality: &federationv1.Locality{Region: "eu", Zone: f[3]}, Ready: uint32(n)}}
+			}
+			port.Subsets = append(port.Subsets, sub)
 		}
 		for _, e := range opts["endpoint"] {
 			port.Endpoints = append(port.Endpoints, &federationv1.Endpoint{Address: e, Port: 8080, Mtls: true})

@@ -288,6 +288,12 @@ func describeService(s *federationv1.Service) string {
 		for _, z := range p.GetZones() {
 			out += fmt.Sprintf(" %s:%d", z.GetLocality().GetZone(), z.GetReady())
 		}
+		for _, s := range p.GetSubsets() {
+			out += fmt.Sprintf(" %s{%s}", s.GetName(), s.GetLabels())
+			for _, z := range s.GetZones() {
+				out += fmt.Sprintf(":%d", z.GetReady())
+			}
+		}
 		for _, e := range p.GetEndpoints() {
 			out += " " + e.GetAddress()
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/scope"
 	"github.com/isthmesh/isthmesh/federation/wire"
 )
 
@@ -17,9 +18,10 @@ import (
 // endpoints of this member only. What was imported is never passed on.
 func Export(mesh *model.Mesh) []*model.Export {
 	out := []*model.Export{}
+	offered, _ := scope.Offered(mesh) // what is wrong with it the gateway's translation tells
 	for _, s := range mesh.Services {
 		if s.Service.Exported && s.Service.Local && s.Service.Kind != model.ExternalName {
-			out = append(out, export(mesh, s))
+			out = append(out, export(mesh, s, tellable(offered[s.Service])))
 		}
 	}
 	slices.SortFunc(out, func(a, b *model.Export) int {
@@ -28,7 +30,19 @@ func Export(mesh *model.Mesh) []*model.Export {
 	return out
 }
 
-func export(mesh *model.Mesh, s model.ServiceState) *model.Export {
+// tellable are the subsets that importers would take: one that they wouldn't
+// must not cost them the service.
+func tellable(subsets []scope.Subset) []scope.Subset {
+	var out []scope.Subset
+	for _, s := range subsets {
+		if len(out) < wire.MaxSubsets && wire.CheckSubset(s.Name, s.Labels) == nil {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func export(mesh *model.Mesh, s model.ServiceState, subsets []scope.Subset) *model.Export {
 	e := &model.Export{
 		Namespace:   s.Service.Namespace,
 		Name:        s.Service.Name,
@@ -37,7 +51,7 @@ func export(mesh *model.Mesh, s model.ServiceState) *model.Export {
 	}
 	accounts := map[string]bool{}
 	for i, p := range s.Service.Ports {
-		e.Ports = append(e.Ports, exportPort(mesh, s, p, s.Endpoints[i], accounts))
+		e.Ports = append(e.Ports, exportPort(mesh, s, p, s.Endpoints[i], subsets, accounts))
 	}
 	slices.SortFunc(e.Ports, func(a, b model.ExportPort) int { return cmp.Compare(a.Number, b.Number) })
 	e.ServiceAccounts = slices.Sorted(maps.Keys(accounts))
@@ -46,9 +60,9 @@ func export(mesh *model.Mesh, s model.ServiceState) *model.Export {
 
 // exportPort lists the port's endpoints for members of the same network, and
 // counts those that can be reached across networks, where only mutual TLS goes.
-func exportPort(mesh *model.Mesh, s model.ServiceState, p model.Port, set *model.EndpointSet, accounts map[string]bool) model.ExportPort {
+func exportPort(mesh *model.Mesh, s model.ServiceState, p model.Port, set *model.EndpointSet, subsets []scope.Subset, accounts map[string]bool) model.ExportPort {
 	out := model.ExportPort{Name: p.Name, Number: p.Number, Protocol: p.Protocol}
-	zones := map[model.Locality]uint32{}
+	zones, within := counts{}, make([]counts, len(subsets))
 	for _, e := range set.Endpoints {
 		if e.Gateway || e.Draining || e.Cluster != mesh.Settings.Cluster {
 			continue
@@ -59,16 +73,57 @@ func exportPort(mesh *model.Mesh, s model.ServiceState, p model.Port, set *model
 		account, meshed := accountOf(mesh, s.Service, e)
 		if meshed {
 			accounts[account] = true
-			zones[e.Locality]++
+			zones.add(e.Locality)
+			for i := range subsets {
+				if e.In(subsets[i].Labels) {
+					within[i].add(e.Locality)
+				}
+			}
 		}
 		out.Endpoints = append(out.Endpoints, model.ExportEndpoint{
-			Address: e.Address, Port: e.Port, Locality: e.Locality, Hostname: e.Hostname, MTLS: meshed,
+			Address: e.Address, Port: e.Port, Locality: e.Locality, Hostname: e.Hostname, MTLS: meshed, Labels: asked(&e, subsets),
 		})
 	}
-	for l, n := range zones {
-		out.Zones = append(out.Zones, model.ZoneCount{Locality: l, Ready: n})
+	out.Zones = zones.sorted()
+	for i, sub := range subsets {
+		out.Subsets = append(out.Subsets, model.ExportSubset{Name: sub.Name, Labels: sub.Labels, Zones: within[i].sorted()})
 	}
-	slices.SortFunc(out.Zones, func(a, b model.ZoneCount) int { return compareLocality(a.Locality, b.Locality) })
+	return out
+}
+
+// asked are the labels of an endpoint that some subset asks for.
+func asked(e *model.Endpoint, subsets []scope.Subset) model.Labels {
+	has := map[string]string{}
+	for _, s := range subsets {
+		for k := range s.Labels.All() {
+			if v, ok := e.Label(k); ok {
+				has[k] = v
+			}
+		}
+	}
+	labels := model.LabelsOf(has)
+	if wire.CheckLabels(labels) != nil {
+		return "" // no subset that is told of asks for such
+	}
+	return labels
+}
+
+// counts of ready endpoints in each locality.
+type counts map[model.Locality]uint32
+
+func (c *counts) add(l model.Locality) {
+	if *c == nil {
+		*c = counts{}
+	}
+	(*c)[l]++
+}
+
+func (c counts) sorted() []model.ZoneCount {
+	var out []model.ZoneCount
+	for l, n := range c {
+		out = append(out, model.ZoneCount{Locality: l, Ready: n})
+	}
+	slices.SortFunc(out, func(a, b model.ZoneCount) int { return compareLocality(a.Locality, b.Locality) })
 	return out
 }
 

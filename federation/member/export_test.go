@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/federation/wire"
 )
 
 // TestExport: what leaves the member, out of a mesh with everything that must not.
@@ -88,5 +89,74 @@ func TestExport(t *testing.T) {
 	}
 	if got := Export(&model.Mesh{Settings: &model.Settings{}}); got == nil || len(got) != 0 {
 		t.Errorf("an empty mesh exports %v, want an empty list", got)
+	}
+}
+
+// TestExportSubsets: what of subsets leaves the member: those of its own rules,
+// as many as can be reached by each, and of pods' labels those alone that are asked for.
+func TestExportSubsets(t *testing.T) {
+	a, b := model.Locality{Region: "eu", Zone: "a"}, model.Locality{Region: "eu", Zone: "b"}
+	pod := func(n string, at model.Locality, labels model.Labels) model.Endpoint {
+		return model.Endpoint{Cluster: "east", Network: "n1", Address: "10.0.0." + n, Port: 8080, MTLS: true, Locality: at, Workload: "shop/r", Labels: labels, Node: "node-" + n}
+	}
+	draining, bare := pod("5", a, "version=v1"), pod("6", a, "version=v1")
+	draining.Draining, bare.MTLS = true, false
+	reviews := &model.Service{
+		Hostname: "reviews.shop.svc.cluster.local", Namespace: "shop", Name: "reviews", Local: true, Exported: true, ExportedUnix: 1,
+		Ports: []model.Port{{Name: "http", Number: 80, Protocol: model.HTTP}, {Name: "none", Number: 81, Protocol: model.HTTP}},
+	}
+	policy := &model.DestinationPolicy{Origin: model.Origin{Kind: "DestinationRule", Namespace: "shop", Name: "reviews"}, Host: "reviews.shop.svc.cluster.local"}
+	for name, labels := range map[string]model.Labels{
+		"v1": "version=v1", "v2": "version=v2", "zone-b": "topology.kubernetes.io/zone=b,version=v1", "all": "", "mine": "topology.istio.io/cluster=east",
+		"bad value": "version=v1", "other": "version=a b",
+	} {
+		policy.Subsets = append(policy.Subsets, model.Subset{Name: name, Labels: labels})
+	}
+	mesh := &model.Mesh{
+		Settings: &model.Settings{Cluster: "east", Network: "n1", RootNamespace: "istio-system", DomainSuffix: "cluster.local"},
+		Services: []model.ServiceState{{Service: reviews, Endpoints: []*model.EndpointSet{{
+			Endpoints: []model.Endpoint{
+				pod("1", a, "secret=s,version=v1"), pod("2", b, "version=v1"), pod("3", b, "version=v1"), pod("4", b, "app=x"), draining, bare,
+			},
+			Beyond: []model.BeyondSubset{{Name: "v1", Labels: "version=v1", Members: []model.ClusterID{"west"}}},
+		}, {}}}},
+		Workloads: []*model.Workload{{Namespace: "shop", Name: "r", ServiceAccount: "reviews"}},
+		Policies:  []*model.DestinationPolicy{policy},
+	}
+	near := func(n string, at model.Locality, mtls bool, labels model.Labels) model.ExportEndpoint {
+		return model.ExportEndpoint{Address: "10.0.0." + n, Port: 8080, Locality: at, MTLS: mtls, Labels: labels}
+	}
+	want := []*model.Export{{
+		Namespace: "shop", Name: "reviews", CreatedUnix: 1, ServiceAccounts: []string{"shop/reviews"},
+		Ports: []model.ExportPort{
+			{
+				Name: "http", Number: 80, Protocol: model.HTTP, Zones: []model.ZoneCount{{Locality: a, Ready: 1}, {Locality: b, Ready: 3}},
+				Subsets: []model.ExportSubset{
+					{Name: "v1", Labels: "version=v1", Zones: []model.ZoneCount{{Locality: a, Ready: 1}, {Locality: b, Ready: 2}}},
+					{Name: "v2", Labels: "version=v2"},
+					{Name: "zone-b", Labels: "topology.kubernetes.io/zone=b,version=v1", Zones: []model.ZoneCount{{Locality: b, Ready: 2}}},
+				},
+				Endpoints: []model.ExportEndpoint{
+					near("1", a, true, "topology.kubernetes.io/zone=a,version=v1"), near("2", b, true, "topology.kubernetes.io/zone=b,version=v1"),
+					near("3", b, true, "topology.kubernetes.io/zone=b,version=v1"), near("4", b, true, "topology.kubernetes.io/zone=b"),
+					near("6", a, false, "topology.kubernetes.io/zone=a,version=v1"),
+				},
+			},
+			{
+				Name: "none", Number: 81, Protocol: model.HTTP,
+				Subsets: []model.ExportSubset{
+					{Name: "v1", Labels: "version=v1"}, {Name: "v2", Labels: "version=v2"}, {Name: "zone-b", Labels: "topology.kubernetes.io/zone=b,version=v1"},
+				},
+			},
+		},
+	}}
+	got := Export(mesh)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	for _, e := range got {
+		if f := wire.CheckService(wire.FromExport(e)); f != nil {
+			t.Errorf("importers would refuse it: %s", f.Message)
+		}
 	}
 }

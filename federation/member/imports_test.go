@@ -21,7 +21,8 @@ func service(namespace, name string) *federationv1.Service {
 		Namespace: namespace, Name: name, CreatedUnix: 1, ServiceAccounts: []string{namespace + "/a"},
 		Ports: []model.ExportPort{{
 			Name: "http", Number: 80, Protocol: model.HTTP, Zones: []model.ZoneCount{{Ready: 2}},
-			Endpoints: []model.ExportEndpoint{{Address: "10.0.0.1", Port: 8080, MTLS: true}},
+			Subsets:   []model.ExportSubset{{Name: "v1", Labels: "version=v1", Zones: []model.ZoneCount{{Ready: 1}}}, {Name: "v2", Labels: "version=v2"}},
+			Endpoints: []model.ExportEndpoint{{Address: "10.0.0.1", Port: 8080, MTLS: true, Labels: "version=v1"}},
 		}},
 	})
 	s.Hash = []byte("hub's own")
@@ -73,6 +74,10 @@ func TestHostileHub(t *testing.T) {
 		"Metadata":        {spoiled(func(s *federationv1.Service) { s.Ports[0].Endpoints[0].Address = "169.254.169.254" }), wire.ReasonAddress},
 		"ForeignAccount":  {spoiled(func(s *federationv1.Service) { s.ServiceAccounts = []string{"bank/root"} }), wire.ReasonAccount},
 		"ManyReady":       {spoiled(func(s *federationv1.Service) { s.Ports[0].Zones[0].Ready = 1 << 31 }), wire.ReasonTooLarge},
+		"ManyInSubset":    {spoiled(func(s *federationv1.Service) { s.Ports[0].Subsets[0].Zones[0].Ready = 1 << 31 }), wire.ReasonTooLarge},
+		"SubsetName":      {spoiled(func(s *federationv1.Service) { s.Ports[0].Subsets[0].Name = "*" }), wire.ReasonMalformed},
+		"SubsetLabels":    {spoiled(func(s *federationv1.Service) { s.Ports[0].Subsets[1].Labels = "" }), wire.ReasonMalformed},
+		"EndpointLabels":  {spoiled(func(s *federationv1.Service) { s.Ports[0].Endpoints[0].Labels = "version=v1=" }), wire.ReasonMalformed},
 		"Port":            {spoiled(func(s *federationv1.Service) { s.Ports[0].Number = 1 << 20 }), wire.ReasonMalformed},
 		"LoopbackGateway": {introduced(func(m *federationv1.Member) { m.Gateways = []*federationv1.Gateway{{Address: "::1", Port: 1}} }), wire.ReasonAddress},
 		"BadTrustDomain":  {introduced(func(m *federationv1.Member) { m.TrustDomain = "*" }), wire.ReasonMalformed},
@@ -139,8 +144,12 @@ func TestNetworks(t *testing.T) {
 	moved := east()
 	moved.Network = "n9"
 	i.apply(&federationv1.ImportUpdate{Members: []*federationv1.Member{moved}})
-	if n := len(i.build().Members[0].Services[0].Ports[0].Endpoints); n != 0 {
+	far := i.build().Members[0].Services[0].Ports[0]
+	if n := len(far.Endpoints); n != 0 {
 		t.Errorf("%d endpoints in another network, want 0", n)
+	}
+	if len(far.Subsets) != 2 || far.Subsets[0].Zones[0].Ready != 1 {
+		t.Errorf("subsets %v in another network, want them all", far.Subsets)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	federationv1 "github.com/isthmesh/isthmesh/api/federation/v1"
+	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
 // Reasons why a service is refused, for machines.
@@ -115,7 +116,10 @@ func checkPorts(ports []*federationv1.Port) *Fault {
 		if _, ok := federationv1.Port_Protocol_name[int32(p.GetProtocol())]; !ok {
 			return fault(ReasonMalformed, "unknown protocol %d of port %d", p.GetProtocol(), p.GetNumber())
 		}
-		if f := checkZones(p); f != nil {
+		if f := checkZones(p.GetNumber(), p.GetZones()); f != nil {
+			return f
+		}
+		if f := checkSubsets(p); f != nil {
 			return f
 		}
 		if f := checkEndpoints(p); f != nil {
@@ -125,23 +129,23 @@ func checkPorts(ports []*federationv1.Port) *Fault {
 	return nil
 }
 
-func checkZones(p *federationv1.Port) *Fault {
-	if n := len(p.GetZones()); n > MaxZones {
-		return fault(ReasonTooLarge, "%d zones behind port %d; at most %d are allowed", n, p.GetNumber(), MaxZones)
+func checkZones(port uint32, zones []*federationv1.Zone) *Fault {
+	if n := len(zones); n > MaxZones {
+		return fault(ReasonTooLarge, "%d zones behind port %d; at most %d are allowed", n, port, MaxZones)
 	}
-	seen := make(map[[3]string]bool, len(p.GetZones()))
-	for _, z := range p.GetZones() {
+	seen := make(map[[3]string]bool, len(zones))
+	for _, z := range zones {
 		l := z.GetLocality()
 		if f := checkLocality(l); f != nil {
 			return f
 		}
 		k := [3]string{l.GetRegion(), l.GetZone(), l.GetSubZone()}
 		if seen[k] {
-			return fault(ReasonMalformed, "zone %q is named twice behind port %d", strings.Join(k[:], "/"), p.GetNumber())
+			return fault(ReasonMalformed, "zone %q is named twice behind port %d", strings.Join(k[:], "/"), port)
 		}
 		seen[k] = true
 		if z.GetReady() > MaxReady {
-			return fault(ReasonTooLarge, "%d ready endpoints in a zone behind port %d; at most %d are allowed", z.GetReady(), p.GetNumber(), MaxReady)
+			return fault(ReasonTooLarge, "%d ready endpoints in a zone behind port %d; at most %d are allowed", z.GetReady(), port, MaxReady)
 		}
 	}
 	return nil
@@ -173,6 +177,9 @@ func checkEndpoints(p *federationv1.Port) *Fault {
 			}
 		}
 		if f := checkLocality(e.GetLocality()); f != nil {
+			return f
+		}
+		if f := CheckLabels(model.Labels(e.GetLabels())); f != nil {
 			return f
 		}
 	}

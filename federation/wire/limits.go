@@ -22,6 +22,10 @@ const (
 	MaxAccounts = 500
 	// MaxZones of a port.
 	MaxZones = 200
+	// MaxSubsets of a port.
+	MaxSubsets = 64
+	// MaxLabels of a subset, or of an endpoint.
+	MaxLabels = 64
 	// MaxEndpoints of a port.
 	MaxEndpoints = 10_000
 	// MaxReady endpoints that a zone may claim: weights over all zones and

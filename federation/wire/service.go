@@ -28,8 +28,9 @@ func fromPort(p model.ExportPort) *federationv1.Port {
 		Number:   uint32(p.Number),
 		Protocol: federationv1.Port_Protocol(p.Protocol), // the same order, see TestProtocols
 	}
-	for _, z := range p.Zones {
-		out.Zones = append(out.Zones, &federationv1.Zone{Locality: FromLocality(z.Locality), Ready: z.Ready})
+	out.Zones = fromZones(p.Zones)
+	for _, s := range p.Subsets {
+		out.Subsets = append(out.Subsets, &federationv1.Subset{Name: s.Name, Labels: string(s.Labels), Zones: fromZones(s.Zones)})
 	}
 	for _, e := range p.Endpoints {
 		out.Endpoints = append(out.Endpoints, &federationv1.Endpoint{
@@ -38,7 +39,16 @@ func fromPort(p model.ExportPort) *federationv1.Port {
 			Locality: FromLocality(e.Locality),
 			Hostname: e.Hostname,
 			Mtls:     e.MTLS,
+			Labels:   string(e.Labels),
 		})
+	}
+	return out
+}
+
+func fromZones(zones []model.ZoneCount) []*federationv1.Zone {
+	var out []*federationv1.Zone
+	for _, z := range zones {
+		out = append(out, &federationv1.Zone{Locality: FromLocality(z.Locality), Ready: z.Ready})
 	}
 	return out
 }
@@ -64,8 +74,9 @@ func toPort(p *federationv1.Port) model.ExportPort {
 		Number:   uint16(p.GetNumber()),
 		Protocol: model.Protocol(p.GetProtocol()),
 	}
-	for _, z := range p.GetZones() {
-		out.Zones = append(out.Zones, model.ZoneCount{Locality: ToLocality(z.GetLocality()), Ready: z.GetReady()})
+	out.Zones = toZones(p.GetZones())
+	for _, s := range p.GetSubsets() {
+		out.Subsets = append(out.Subsets, model.ExportSubset{Name: s.GetName(), Labels: model.Labels(s.GetLabels()), Zones: toZones(s.GetZones())})
 	}
 	for _, e := range p.GetEndpoints() {
 		out.Endpoints = append(out.Endpoints, model.ExportEndpoint{
@@ -74,7 +85,16 @@ func toPort(p *federationv1.Port) model.ExportPort {
 			Locality: ToLocality(e.GetLocality()),
 			Hostname: e.GetHostname(),
 			MTLS:     e.GetMtls(),
+			Labels:   model.Labels(e.GetLabels()),
 		})
+	}
+	return out
+}
+
+func toZones(zones []*federationv1.Zone) []model.ZoneCount {
+	var out []model.ZoneCount
+	for _, z := range zones {
+		out = append(out, model.ZoneCount{Locality: ToLocality(z.GetLocality()), Ready: z.GetReady()})
 	}
 	return out
 }
@@ -125,7 +145,7 @@ func WithoutEndpoints(s *federationv1.Service) *federationv1.Service {
 	}
 	for _, p := range s.GetPorts() {
 		out.Ports = append(out.Ports, &federationv1.Port{
-			Name: p.GetName(), Number: p.GetNumber(), Protocol: p.GetProtocol(), Zones: p.GetZones(),
+			Name: p.GetName(), Number: p.GetNumber(), Protocol: p.GetProtocol(), Zones: p.GetZones(), Subsets: p.GetSubsets(),
 		})
 	}
 	return out

@@ -4,6 +4,7 @@ package wire
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -74,10 +75,18 @@ func drawExport(t *rapid.T) *model.Export {
 		for z := range rapid.IntRange(0, 3).Draw(t, "zones") {
 			p.Zones = append(p.Zones, model.ZoneCount{Locality: model.Locality{Region: "r", Zone: fmt.Sprint("z", z)}, Ready: rapid.Uint32Range(0, MaxReady).Draw(t, "ready")})
 		}
+		for s := range rapid.IntRange(0, 3).Draw(t, "subsets") {
+			sub := model.ExportSubset{Name: fmt.Sprint("v", s), Labels: model.LabelsOf(map[string]string{"app": "a", "version": fmt.Sprint(s)})}
+			if rapid.Bool().Draw(t, "somebody") {
+				sub.Zones = []model.ZoneCount{{Ready: rapid.Uint32Range(0, MaxReady).Draw(t, "ready")}}
+			}
+			p.Subsets = append(p.Subsets, sub)
+		}
 		for a := range rapid.IntRange(0, 3).Draw(t, "endpoints") {
 			p.Endpoints = append(p.Endpoints, model.ExportEndpoint{
 				Address: fmt.Sprintf("10.0.0.%d", a+1), Port: uint16(rapid.IntRange(1, 65535).Draw(t, "port")), MTLS: rapid.Bool().Draw(t, "mtls"),
 				Hostname: rapid.SampledFrom([]string{"", "db-0"}).Draw(t, "hostname"),
+				Labels:   rapid.SampledFrom([]model.Labels{"", "a.example/b=", "app=a,version=1"}).Draw(t, "labels"),
 			})
 		}
 		e.Ports = append(e.Ports, p)
@@ -91,7 +100,8 @@ func FuzzCheckService(f *testing.F) {
 	for _, e := range []*model.Export{
 		{Namespace: "shop", Name: "reviews", CreatedUnix: 1},
 		{Namespace: "shop", Name: "db", Kind: model.Headless, CreatedUnix: 1, ServiceAccounts: []string{"shop/db"}, Ports: []model.ExportPort{{
-			Name: "tcp", Number: 5432, Protocol: model.TCP, Zones: []model.ZoneCount{{Ready: 1}}, Endpoints: []model.ExportEndpoint{{Address: "fd00::1", Port: 5432}},
+			Name: "tcp", Number: 5432, Protocol: model.TCP, Zones: []model.ZoneCount{{Ready: 1}}, Endpoints: []model.ExportEndpoint{{Address: "fd00::1", Port: 5432, Labels: "a=b"}},
+			Subsets: []model.ExportSubset{{Name: "v1", Labels: "a=b,c=", Zones: []model.ZoneCount{{Ready: 1}}}},
 		}}},
 	} {
 		b, err := proto.Marshal(FromExport(e))
@@ -111,6 +121,48 @@ func FuzzCheckService(f *testing.F) {
 			t.Errorf("read back differently: %s", d)
 		}
 	})
+}
+
+// TestCheckSubsets: what is no subset is refused by name.
+func TestCheckSubsets(t *testing.T) {
+	of := func(subsets ...*federationv1.Subset) *federationv1.Port {
+		return &federationv1.Port{Number: 80, Subsets: subsets}
+	}
+	many := of()
+	for i := range MaxSubsets + 1 {
+		many.Subsets = append(many.Subsets, &federationv1.Subset{Name: fmt.Sprintf("s%03d", i), Labels: "a=b"})
+	}
+	labels := map[string]string{}
+	for i := range MaxLabels + 1 {
+		labels[fmt.Sprintf("k%03d", i)] = ""
+	}
+	for name, c := range map[string]struct {
+		port   *federationv1.Port
+		reason string
+	}{
+		"Two":           {of(&federationv1.Subset{Name: "v1", Labels: "a=b"}, &federationv1.Subset{Name: "v2", Labels: "a.example/b=c,d="}), ""},
+		"NoName":        {of(&federationv1.Subset{Labels: "a=b"}), ReasonMalformed},
+		"OtherName":     {of(&federationv1.Subset{Name: "v1_.other", Labels: "a=b"}), ""},
+		"Wildcard":      {of(&federationv1.Subset{Name: "*", Labels: "a=b"}), ReasonMalformed},
+		"LongName":      {of(&federationv1.Subset{Name: strings.Repeat("v", 64), Labels: "a=b"}), ReasonMalformed},
+		"NoLabels":      {of(&federationv1.Subset{Name: "v1"}), ReasonMalformed},
+		"NoKey":         {of(&federationv1.Subset{Name: "v1", Labels: ",a=b"}), ReasonMalformed},
+		"BadKey":        {of(&federationv1.Subset{Name: "v1", Labels: "a b=c"}), ReasonMalformed},
+		"BadValue":      {of(&federationv1.Subset{Name: "v1", Labels: "a=b=c"}), ReasonMalformed},
+		"Unsorted":      {of(&federationv1.Subset{Name: "v1", Labels: "b=c,a=b"}), ReasonMalformed},
+		"ManyLabels":    {of(&federationv1.Subset{Name: "v1", Labels: string(model.LabelsOf(labels))}), ReasonTooLarge},
+		"Doubled":       {of(&federationv1.Subset{Name: "v1", Labels: "a=b"}, &federationv1.Subset{Name: "v1", Labels: "a=c"}), ReasonMalformed},
+		"Many":          {many, ReasonTooLarge},
+		"ManyReady":     {of(&federationv1.Subset{Name: "v1", Labels: "a=b", Zones: []*federationv1.Zone{{Ready: MaxReady + 1}}}), ReasonTooLarge},
+		"EndpointLabel": {&federationv1.Port{Number: 80, Endpoints: []*federationv1.Endpoint{{Address: "10.0.0.1", Port: 80, Labels: "a"}, {Address: "10.0.0.2", Port: 80, Labels: "=b"}}}, ReasonMalformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := CheckService(&federationv1.Service{Key: &federationv1.ServiceKey{Namespace: "shop", Name: "a"}, CreatedUnix: 1, Ports: []*federationv1.Port{c.port}})
+			if f == nil && c.reason != "" || f != nil && f.Reason != c.reason {
+				t.Errorf("got %v, want reason %q", f, c.reason)
+			}
+		})
+	}
 }
 
 // TestDropUnknown: a field of another version is not relayed, however deep.

@@ -20,10 +20,28 @@ func Serves(svc *model.Service) bool {
 	return svc.Exported && svc.Local && svc.Kind != model.ExternalName
 }
 
-// Cluster of one port of an exported service; its name is the server name that
-// clients ask for. port is an index into svc.Ports.
-func Cluster(s *model.Settings, svc *model.Service, port int) (*envoy.Resource, error) {
-	name := envoy.SNI(svc.Ports[port].Number, svc.Hostname)
+// Passage is what one server name leads to: a port of an exported service, or a
+// subset of what is behind it. Port is an index into Service.Ports; no Subset
+// is the whole. Two are the same when they are equal.
+type Passage struct {
+	Service *model.Service
+	Port    int
+	Subset  string
+	Labels  model.Labels
+}
+
+// Name that clients ask for; it names the cluster too.
+func (p Passage) Name() string {
+	port, host := p.Service.Ports[p.Port].Number, p.Service.Hostname
+	if p.Subset == "" {
+		return envoy.SNI(port, host)
+	}
+	return envoy.SubsetSNI(port, p.Subset, host)
+}
+
+// Cluster of a passage.
+func (p Passage) Cluster(s *model.Settings) (*envoy.Resource, error) {
+	name := p.Name()
 	timeout := s.ConnectTimeoutMillis
 	if timeout <= 0 {
 		timeout = 10000
@@ -43,16 +61,16 @@ func Cluster(s *model.Settings, svc *model.Service, port int) (*envoy.Resource, 
 	})
 }
 
-// Endpoints of one port of an exported service: this member's own pods that do
-// mutual TLS. Another gateway is never among them, so nothing is relayed and
+// Endpoints of a passage: this member's own pods that do mutual TLS and are in
+// its subset. Another gateway is never among them, so nothing is relayed and
 // nothing goes round in circles.
-func Endpoints(s *model.Settings, svc *model.Service, port int, set *model.EndpointSet) (*envoy.Resource, error) {
-	name := envoy.SNI(svc.Ports[port].Number, svc.Hostname)
+func (p Passage) Endpoints(s *model.Settings, set *model.EndpointSet) (*envoy.Resource, error) {
+	name := p.Name()
 	ready := &endpointv3.LocalityLbEndpoints{}
 	terminating := &endpointv3.LocalityLbEndpoints{}
 	for i := range set.Endpoints {
 		e := &set.Endpoints[i]
-		if _, err := netip.ParseAddr(e.Address); err != nil || e.Gateway || !e.MTLS || e.Cluster != s.Cluster {
+		if _, err := netip.ParseAddr(e.Address); err != nil || e.Gateway || !e.MTLS || e.Cluster != s.Cluster || !e.In(p.Labels) {
 			continue
 		}
 		group, health := ready, corev3.HealthStatus_UNKNOWN

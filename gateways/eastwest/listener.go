@@ -37,9 +37,9 @@ func Listener(s *model.Settings, names []string, policies *policy.Chosen) (*envo
 		AccessLog:        envoy.RefusedLog(s),
 		ListenerFilters:  []*listenerv3.ListenerFilter{envoy.TLSInspector()},
 		// A client that says nothing is closed.
-		ListenerFiltersTimeout: durationpb.New(envoy.SniffTimeout),
+		ListenerFiltersTimeout: durationpb.New(envoy.HelloTimeout),
 	}
-	guards := policy.TCP(s, policies)
+	guards := policy.Discovered(s, policies).TCP()
 	for _, name := range names {
 		l.FilterChains = append(l.FilterChains, passthrough(s, name, guards))
 	}

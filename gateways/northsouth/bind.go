@@ -54,6 +54,14 @@ func (a attached) problem(field, reason, format string, args ...any) model.Probl
 	return a.gateway.Problem(fmt.Sprintf("%s[%d]%s", list, a.index, field), reason, fmt.Sprintf(format, args...))
 }
 
+// holder is how a listener is told who has what it wants.
+func (a attached) holder(of attached) string {
+	if of.gateway == a.gateway {
+		return fmt.Sprintf("listener %q of this gateway, which comes first", of.listener.Name)
+	}
+	return fmt.Sprintf("gateway %s/%s, which is older", of.gateway.Namespace, of.gateway.Name)
+}
+
 // speech is what may be spoken on one port.
 type speech uint8
 
@@ -134,8 +142,8 @@ func (t *translation) binds() []*bind {
 				}
 				if b.speech != a.speech() {
 					t.report(a.problem(".port", "PortConflict",
-						"port %d speaks %s, as gateway %s/%s, which is older, has it; this listener wants %s and is left out: give it another port",
-						port, b.speech, b.of[0].gateway.Namespace, b.of[0].gateway.Name, a.speech()))
+						"port %d speaks %s, as %s, has it; this listener wants %s and is left out: give it another port",
+						port, b.speech, a.holder(b.of[0]), a.speech()))
 					continue
 				}
 				b.of = append(b.of, a)

@@ -39,9 +39,16 @@ func (t *translation) datagrams(b *bind) {
 		}
 		return
 	}
+	var holder *model.Routing
 	for _, a := range b.of {
 		for _, r := range t.Scope.Routings(t.caller, a.ref()) {
 			for i := range r.UDP {
+				if holder != nil {
+					t.report(r.Problem(fmt.Sprintf("spec.rules[%d]", i), "Conflict", fmt.Sprintf(
+						"%s %s/%s, which is older, takes all datagrams of port %d, and nothing tells them apart; give this one another port",
+						holder.Kind, holder.Namespace, holder.Name, b.port)))
+					continue
+				}
 				d := Datagrams{Cluster: fmt.Sprintf("udp|%s/%s|%d|%d", r.Namespace, r.Name, b.port, i)}
 				for _, to := range r.UDP[i].Destinations {
 					if to.Invalid == "" && (to.Weight > 0 || len(r.UDP[i].Destinations) == 1) {
@@ -63,7 +70,7 @@ func (t *translation) datagrams(b *bind) {
 				}
 				t.addresses(b, l, corev3.SocketAddress_UDP)
 				t.add(&t.out.Listeners, a, l.Name, l)
-				return
+				holder = r
 			}
 		}
 	}

@@ -56,6 +56,9 @@ type Input struct {
 	Exported []string
 	// Policies that hold for the proxy.
 	Policies *policy.Chosen
+	// Assumed: there is no such proxy. All that is asked is what its gateways and
+	// routings take from each other.
+	Assumed bool
 }
 
 // Output is what the proxies of a class see.

@@ -49,7 +49,7 @@ func (t *translation) manager(name string) *hcmv3.HttpConnectionManager {
 		InitialStreamWindowSize:     wrapperspb.UInt32(streamWindow),
 		InitialConnectionWindowSize: wrapperspb.UInt32(connectionWindow),
 	}
-	m.HttpFilters = slices.Concat(policy.HTTP(t.Mesh.Settings, t.Policies), routing.Filters(), []*hcmv3.HttpFilter{envoy.OfferHTTP()}, m.HttpFilters)
+	m.HttpFilters = slices.Concat(policy.Discovered(t.Mesh.Settings, t.Policies).HTTP(), routing.Filters(), []*hcmv3.HttpFilter{envoy.OfferHTTP()}, m.HttpFilters)
 	return m
 }
 

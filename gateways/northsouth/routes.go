@@ -62,6 +62,7 @@ func (t *translation) routes(name string, of, others []attached) {
 	for _, s := range t.sites(of, others) {
 		config.VirtualHosts = append(config.VirtualHosts, t.virtualHost(s, first.listener.Port, tls))
 	}
+	config.VirtualHosts = envoy.Crowded(config.VirtualHosts)
 	t.add(&t.out.Routes, first, name, config)
 }
 
@@ -84,19 +85,28 @@ func (t *translation) virtualHost(s *site, port uint16, tls bool) *routev3.Virtu
 	}
 	for of := s.of; len(of) > 0; {
 		n := 1
-		for n < len(of) && of[n].at == of[0].at && specificity(of[n].host) == specificity(of[0].host) {
+		for n < len(of) && specificity(of[n].host) == specificity(of[0].host) {
 			n++
 		}
-		routings := make([]*model.Routing, n)
-		for i, p := range of[:n] {
-			routings[i] = p.routing
-		}
-		c := t.context(of[0].at)
-		c.TLS = tls
-		routes, problems := routing.HTTP(c, routings)
+		routes, problems := routing.Together(t.placed(of[:n], tls))
 		t.report(problems...)
 		v.Routes = append(v.Routes, routes...)
 		of = of[n:]
 	}
 	return v
+}
+
+// placed routings by the listeners that have them, in their order.
+func (t *translation) placed(of []placement, tls bool) []routing.Placed {
+	var out []routing.Placed
+	for i, p := range of {
+		if i == 0 || p.at != of[i-1].at {
+			c := t.context(p.at)
+			c.TLS = tls
+			out = append(out, routing.Placed{Context: c})
+		}
+		last := &out[len(out)-1]
+		last.Routings = append(last.Routings, p.routing)
+	}
+	return out
 }

@@ -53,7 +53,7 @@ func (t *translation) claim(names serverNames, a attached, wanted []string) []st
 			t.report(a.problem(".hosts", "InvalidHost", "host %q is neither a name nor *. and a name; correct it", n))
 		case taken && owner != a:
 			t.report(a.problem(".hosts", "HostConflict",
-				"host %q on this port is taken by gateway %s/%s, which is older; use another host or port", n, owner.gateway.Namespace, owner.gateway.Name))
+				"host %q on this port is taken by %s; use another host or port", n, a.holder(owner)))
 		case !slices.Contains(out, n):
 			names[n] = a
 			out = append(out, n)
@@ -160,8 +160,10 @@ func (t *translation) passthrough(a attached, names serverNames) []*listenerv3.F
 	if len(chains) == 0 {
 		return nil
 	}
-	// Names tell TLS connections apart, and nothing else.
 	first := chains[0]
+	if len(chains) > 1 {
+		t.report(a.problem(".tls", "NotSupported", "names tell connections over TLS apart, and nothing else, so of several TCP rules with subnets the first holds alone; use tls rules with sniHosts"))
+	}
 	return byName(first.GetName(), t.claim(names, a, a.hostNames()), func() *listenerv3.FilterChain {
 		return &listenerv3.FilterChain{Filters: first.GetFilters()}
 	})
@@ -189,7 +191,7 @@ func (t *translation) passed(a attached, names serverNames) []*listenerv3.Filter
 				continue
 			}
 		}
-		c.Filters = slices.Concat(policy.TCP(t.Mesh.Settings, t.Policies), c.GetFilters())
+		c.Filters = slices.Concat(policy.Discovered(t.Mesh.Settings, t.Policies).TCP(), c.GetFilters())
 		out = append(out, c)
 	}
 	return out
@@ -257,7 +259,7 @@ func (t *translation) autoPassthrough(a attached, names serverNames) []*listener
 		out = append(out, &listenerv3.FilterChain{
 			Name:             cluster,
 			FilterChainMatch: matching([]string{cluster}),
-			Filters:          append(policy.TCP(t.Mesh.Settings, t.Policies), envoy.TCPProxyFilter(envoy.TCPProxy(t.Mesh.Settings, cluster))),
+			Filters:          append(policy.Discovered(t.Mesh.Settings, t.Policies).TCP(), envoy.TCPProxyFilter(envoy.TCPProxy(t.Mesh.Settings, cluster))),
 		})
 	}
 	if len(out) == 0 {

@@ -13,6 +13,8 @@ import (
 // site is a domain of a route configuration.
 type site struct {
 	domain string
+	// own are the listeners that have this very host, the oldest first.
+	own []attached
 	// redirect plain requests to https.
 	redirect bool
 	// misdirected: another listener has this host, whose certificate and
@@ -40,13 +42,12 @@ func (t *translation) sites(of, others []attached) []*site {
 				t.report(a.problem(".hosts", "InvalidHost", "host %q is neither a name nor *. and a name; correct it", h.Host))
 				continue
 			}
-			own := b.site(h.Host)
-			own.redirect = own.redirect || a.listener.RedirectHTTPS
+			b.site(h.Host).own = append(b.site(h.Host).own, a)
 			b.place(a, h, routings)
 		}
 	}
 	b.fallThrough()
-	b.redirects()
+	b.redirects(t.report)
 	b.misdirect(others)
 	slices.SortFunc(b.order, func(x, y *site) int {
 		return cmp.Or(-cmp.Compare(specificity(x.domain), specificity(y.domain)), cmp.Compare(x.domain, y.domain))
@@ -173,11 +174,24 @@ func nearest(a attached, domain string) (string, bool) {
 	return best, found
 }
 
-// redirects hold for all narrower domains of the listener that wants them.
-func (b *siteBuilder) redirects() {
+// redirects hold for all narrower domains of the listener that wants them. Of two
+// listeners with one host the one that wants them has its way, as in Istio: to
+// leave it out would send in the open what somebody wants to be safe.
+func (b *siteBuilder) redirects(report func(...model.Problem)) {
 	for _, s := range b.order {
-		for _, p := range s.of {
-			s.redirect = s.redirect || p.at.listener.RedirectHTTPS
+		wants := func(a attached) bool { return a.listener.RedirectHTTPS }
+		s.redirect = slices.ContainsFunc(s.own, wants) || slices.ContainsFunc(s.of, func(p placement) bool { return wants(p.at) })
+		i := slices.IndexFunc(s.own, wants)
+		if i < 0 {
+			continue
+		}
+		by := s.own[i].gateway
+		for _, a := range s.own {
+			if !wants(a) && a.gateway != by {
+				report(a.problem(".tls.httpsRedirect", "Conflict",
+					"requests for host %q on this port are sent to https, as gateway %s/%s wants it for the same host; set httpsRedirect in both or in neither, or use another host",
+					s.domain, by.Namespace, by.Name))
+			}
 		}
 	}
 }

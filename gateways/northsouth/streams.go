@@ -15,15 +15,16 @@ import (
 // streams adds the chains of a port that takes bytes. Nothing but addresses
 // tells its listeners apart, so of those that have routings the oldest serves.
 func (t *translation) streams(b *bind, l *listenerv3.Listener) {
+	var holder attached
 	for _, a := range b.of {
 		chains := t.tcp(a)
 		switch {
 		case len(chains) == 0:
 		case len(l.FilterChains) == 0:
-			l.FilterChains = chains
+			l.FilterChains, holder = chains, a
 		default:
 			t.report(a.problem(".port", "PortConflict",
-				"port %d passes on bytes for an older listener, and nothing tells connections apart; give this one another port", b.port))
+				"port %d passes on bytes for %s, and nothing tells connections apart; give this one another port", b.port, a.holder(holder)))
 		}
 	}
 }
@@ -42,7 +43,7 @@ func (t *translation) tcp(a attached) []*listenerv3.FilterChain {
 		if c.Name == "" {
 			c.Name = chainName(a)
 		}
-		chains[i].Filters = slices.Concat(policy.TCP(t.Mesh.Settings, t.Policies), c.GetFilters())
+		chains[i].Filters = slices.Concat(policy.Discovered(t.Mesh.Settings, t.Policies).TCP(), c.GetFilters())
 	}
 	return chains
 }

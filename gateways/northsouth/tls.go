@@ -22,6 +22,10 @@ func (t *translation) socket(a attached, alpn []string) (*corev3.TransportSocket
 	if a.listener.TLS == nil {
 		return nil, errNoTLS
 	}
+	if t.Assumed {
+		// What the pods may have is seen when they are there.
+		return nil, nil
+	}
 	if a.listener.TLS.Mode == model.MeshListenerTLS {
 		return t.meshSocket(a.listener.TLS)
 	}

@@ -59,14 +59,17 @@ func (t *translation) authorizers() {
 	}
 }
 
+// clashes are the reasons of what two objects want of which one gets it.
+var clashes = map[string]bool{"Conflict": true, "HostConflict": true, "PortConflict": true}
+
 // report a Problem, once. Those of proxies that nobody knows are told when
-// somebody does.
+// somebody does; of those that are only assumed, what objects say by themselves.
 func (t *translation) report(problems ...model.Problem) {
-	if !t.Proxy.Known {
+	if !t.Proxy.Known && !t.Assumed {
 		return
 	}
 	for _, p := range problems {
-		if !t.problem[p] {
+		if !t.problem[p] && (!t.Assumed || clashes[p.Reason]) {
 			t.problem[p] = true
 			t.out.Problems = append(t.out.Problems, p)
 		}

@@ -114,6 +114,16 @@ func newShop(t *testing.T) *shop {
 // what the pipeline makes of them.
 func (w *shop) apply(t *testing.T, providers, policies string) []model.Problem {
 	t.Helper()
+	w.build(t, providers, policies)
+	if err := w.proxy.Try(w.snapshot); err != nil {
+		t.Fatal(err)
+	}
+	return w.result.Mesh.Problems
+}
+
+// build what the pipeline makes of providers and policies.
+func (w *shop) build(t *testing.T, providers, policies string) {
+	t.Helper()
 	read, err := manifest.Read([]byte(fmt.Sprintf(shopObjects, w.log, providers) + "---\n" + policies))
 	if err != nil {
 		t.Fatal(err)
@@ -121,10 +131,6 @@ func (w *shop) apply(t *testing.T, providers, policies string) []model.Problem {
 	read.Settings = model.Settings{RootNamespace: "istio-system", DomainSuffix: "cluster.local", TrustDomain: "east.example"}
 	w.result = ingest.Build(read.Input, w.result)
 	w.snapshot = snapshot.Build(w.result.Mesh, w.snapshot)
-	if err := w.proxy.Try(w.snapshot); err != nil {
-		t.Fatal(err)
-	}
-	return w.result.Mesh.Problems
 }
 
 // order is a call of the shop.

@@ -18,33 +18,7 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-const ledger = `
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: ledger, namespace: shop}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: ledger, namespace: shop}
-spec:
-  selector: {matchLabels: {app: ledger}}
-  template:
-    metadata: {labels: {app: ledger}}
-    spec:
-      serviceAccountName: ledger
-      containers:
-        - name: ledger
-          image: isthmesh/echo:dev
-          args: [serve, --http, ":8080"]
-          readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
----
-apiVersion: v1
-kind: Service
-metadata: {name: ledger, namespace: shop}
-spec:
-  selector: {app: ledger}
-  ports: [{name: http, port: 80, targetPort: 8080}]
-`
+var ledger = echoServer("shop", "ledger", true)
 
 const ledgerExport = `
 apiVersion: multicluster.x-k8s.io/v1beta1

@@ -147,8 +147,9 @@ type summary struct {
 	ByHostname map[string]int `json:"byHostname"`
 	Identities map[string]int `json:"identities"`
 	Errors     []string       `json:"errors"`
-	// Last is when the last request reached a host.
-	Last map[string]time.Time `json:"last"`
+	// Last is when the last request reached a host, First when a status first came back.
+	Last  map[string]time.Time `json:"last"`
+	First map[string]time.Time `json:"first"`
 }
 
 // call runs the echo client in a deployment's pod.

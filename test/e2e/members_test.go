@@ -128,23 +128,8 @@ func TestUnreachableMemberLeaves(t *testing.T) {
 	}
 }
 
-const shopClient = `
+var shopClient = `
 apiVersion: v1
 kind: Namespace
 metadata: {name: shop, labels: {istio-injection: enabled}}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: client, namespace: shop}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: client, namespace: shop}
-spec:
-  selector: {matchLabels: {app: client}}
-  template:
-    metadata: {labels: {app: client}}
-    spec:
-      serviceAccountName: client
-      containers: [{name: client, image: "isthmesh/echo:dev", args: [wait]}]
-`
+---` + echoClient("shop", "client", true)

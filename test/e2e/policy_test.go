@@ -26,48 +26,18 @@ import (
 )
 
 // bystander is a pod of the mesh that the policies don't concern.
-const bystander = `
+var bystander = `
 apiVersion: v1
 kind: Namespace
 metadata: {name: bystander, labels: {istio-injection: enabled}}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: bystander, namespace: bystander}
-spec:
-  selector: {matchLabels: {app: bystander}}
-  template:
-    metadata: {labels: {app: bystander}}
-    spec: {containers: [{name: bystander, image: "isthmesh/echo:dev", args: [wait]}]}
-`
+---` + echoClient("bystander", "bystander", false)
 
 // guardedServer is one that west's client calls within west.
-const guardedServer = `
+var guardedServer = `
 apiVersion: v1
 kind: Namespace
 metadata: {name: guarded, labels: {istio-injection: enabled}}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: server, namespace: guarded}
-spec:
-  selector: {matchLabels: {app: server}}
-  template:
-    metadata: {labels: {app: server}}
-    spec:
-      containers:
-        - name: server
-          image: isthmesh/echo:dev
-          args: [serve, --http, ":8080"]
-          readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
----
-apiVersion: v1
-kind: Service
-metadata: {name: server, namespace: guarded}
-spec:
-  selector: {app: server}
-  ports: [{name: http, port: 80, targetPort: 8080}]
-`
+---` + echoServer("guarded", "server", false)
 
 // guardedWorkload is what a policy is put on, and how west's client calls it.
 type guardedWorkload struct{ cluster, namespace, app, url string }
@@ -75,7 +45,8 @@ type guardedWorkload struct{ cluster, namespace, app, url string }
 // A policy reaches the proxy that it concerns within a second, and no other one,
 // when it comes and when it goes, for a caller in the same member and for one in
 // another. The time runs from before the API server is asked until the proxy has
-// taken it, which its administration interface is asked every few milliseconds.
+// taken it, which its administration interface is asked every few milliseconds, and
+// until a caller, who calls all the time, gets another answer.
 // New connections are under it from then on; those that were open end as listeners drain.
 func TestPolicyReachesWhomItConcerns(t *testing.T) {
 	for _, w := range []guardedWorkload{
@@ -99,9 +70,11 @@ func TestPolicyReachesWhomItConcerns(t *testing.T) {
 			updates := concerned.state(t).updates
 
 			p, admin := policiesOf(t, w.cluster), concerned.admin(t)
-			p.timed(t, "a DENY comes", admin, func() error { return p.create(w) })
+			seen := w.watch(t)
+			seen(t, "a DENY comes", "403", p.timed(t, "a DENY comes", admin, func() error { return p.create(w) }))
 			eventually(t, time.Minute, "every call is refused", w.answered("403"))
-			p.timed(t, "a DENY goes", admin, func() error { return p.remove(w) })
+			seen = w.watch(t)
+			seen(t, "a DENY goes", "200", p.timed(t, "a DENY goes", admin, func() error { return p.remove(w) }))
 			eventually(t, time.Minute, "every call is let in", w.answered("200"))
 
 			if now := concerned.state(t).updates; now != updates+2 {
@@ -159,8 +132,39 @@ func (p policies) remove(w guardedWorkload) error {
 	return p.clients.SecurityV1().AuthorizationPolicies(w.namespace).Delete(p.t.Context(), "deny-client", metav1.DeleteOptions{})
 }
 
+// lead is how long a caller calls before policies change. It is called from a pod,
+// which takes a while to begin on a busy machine.
+const lead = 5 * time.Second
+
+// watch has the client call all the time. What it returns waits until it has done,
+// and fails when it didn't get a status within a second after something began.
+func (w guardedWorkload) watch(t *testing.T) func(t *testing.T, what, status string, began time.Time) {
+	t.Helper()
+	done := make(chan summary, 1)
+	go func() {
+		// It ends with an error when any call was refused.
+		s, _ := callFrom(context.Background(), time.Minute, "west", "shop", "deployment/client", w.url, "--count", "0", "--rate", "50", "--duration", (2 * lead).String(), "--new-connections")
+		done <- s
+	}()
+	<-time.After(lead)
+	return func(t *testing.T, what, status string, began time.Time) {
+		t.Helper()
+		s := <-done
+		first, ok := s.First[status]
+		took := first.Sub(began)
+		if !ok || len(s.First) < 2 || took < 0 {
+			t.Fatalf("%s: the caller did not see it: %v %v, and it began at %v", what, s.Statuses, s.First, began)
+		}
+		t.Logf("%s: a caller sees it after %s", what, took.Round(time.Millisecond))
+		if took > time.Second {
+			t.Errorf("%s: a caller sees it after %s, want 1s", what, took)
+		}
+	}
+}
+
 // timed changes policies, and fails when the proxy hasn't taken the change a second later.
-func (p policies) timed(t *testing.T, what string, admin func() int, change func() error) {
+// It returns when it began.
+func (p policies) timed(t *testing.T, what string, admin func() int, change func() error) time.Time {
 	t.Helper()
 	before, tick := admin(), time.NewTicker(5*time.Millisecond)
 	defer tick.Stop()
@@ -177,6 +181,7 @@ func (p policies) timed(t *testing.T, what string, admin func() int, change func
 	if took > time.Second {
 		t.Errorf("%s: the proxy has it after %s, want 1s", what, took)
 	}
+	return began
 }
 
 // answered is nil when 20 calls in a row were all answered with a status.

@@ -78,18 +78,8 @@ func TestLeastPrivilege(t *testing.T) {
 	}
 }
 
-const outsider = `
+var outsider = `
 apiVersion: v1
 kind: Namespace
 metadata: {name: outside}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: client, namespace: outside}
-spec:
-  selector: {matchLabels: {app: client}}
-  template:
-    metadata: {labels: {app: client}}
-    spec:
-      containers: [{name: client, image: "isthmesh/echo:dev", args: [wait]}]
-`
+---` + echoClient("outside", "client", false)

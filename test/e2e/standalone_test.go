@@ -41,38 +41,7 @@ func TestStandaloneMeshByHelm(t *testing.T) {
 		}
 	}
 
-	apply(t, "solo", `
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: server, namespace: default}
-spec:
-  selector: {matchLabels: {app: server}}
-  template:
-    metadata: {labels: {app: server}}
-    spec:
-      containers:
-        - name: server
-          image: isthmesh/echo:dev
-          args: [serve, --http, ":8080"]
-          readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
----
-apiVersion: v1
-kind: Service
-metadata: {name: server, namespace: default}
-spec:
-  selector: {app: server}
-  ports: [{name: http, port: 80, targetPort: 8080}]
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: client, namespace: default}
-spec:
-  selector: {matchLabels: {app: client}}
-  template:
-    metadata: {labels: {app: client}}
-    spec:
-      containers: [{name: client, image: "isthmesh/echo:dev", args: [wait]}]
-`)
+	apply(t, "solo", echoServer("default", "server", false)+"---"+echoClient("default", "client", false))
 	settled := func() {
 		t.Helper()
 		for _, d := range []string{"server", "client"} {

@@ -84,7 +84,15 @@ func TestCall(t *testing.T) {
 					t.Errorf("the last request came to %s at %s", host, at)
 				}
 			}
-			got.P50, got.P99, got.Max, got.Seconds, got.Errors, got.Last = 0, 0, 0, 0, nil, nil
+			for status, at := range got.First {
+				if got.Statuses[status] == 0 || time.Since(at) > time.Minute || time.Since(at) < 0 {
+					t.Errorf("the first %s came at %s", status, at)
+				}
+			}
+			if len(got.First) != len(got.Statuses) {
+				t.Errorf("first answers are told of %v", got.First)
+			}
+			got.P50, got.P99, got.Max, got.Seconds, got.Errors, got.Last, got.First = 0, 0, 0, 0, nil, nil, nil
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
 			}

@@ -40,7 +40,8 @@ func (p pace) run(ctx context.Context, send func(context.Context) result) []resu
 		workers.Go(func() {
 			for at := range due {
 				r := send(context.WithoutCancel(ctx))
-				r.took = time.Since(at)
+				r.ended = time.Now()
+				r.took = r.ended.Sub(at)
 				mu.Lock()
 				results = append(results, r)
 				mu.Unlock()

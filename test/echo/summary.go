@@ -19,6 +19,8 @@ type result struct {
 	answer *Answer
 	err    error
 	took   time.Duration
+	// ended is when the answer came.
+	ended time.Time
 }
 
 // Summary is what came of all requests.
@@ -32,6 +34,8 @@ type Summary struct {
 	ByVersion  map[string]int `json:"byVersion,omitempty"`
 	// Last is when the last request came in, by hostname.
 	Last map[string]time.Time `json:"last,omitempty"`
+	// First is when the first answer of a status came.
+	First map[string]time.Time `json:"first,omitempty"`
 	// Identities are those of clients, as the server's proxy saw them.
 	Identities map[string]int `json:"identities"`
 	// Errors are the first few that differ.
@@ -47,12 +51,15 @@ func summarise(results []result, took time.Duration) Summary {
 	s := Summary{
 		Sent:     len(results),
 		Statuses: map[string]int{}, ByHostname: map[string]int{}, ByVersion: map[string]int{}, Identities: map[string]int{},
-		Last:    map[string]time.Time{},
+		Last: map[string]time.Time{}, First: map[string]time.Time{},
 		Seconds: round(took.Seconds()),
 	}
 	latencies := make([]time.Duration, 0, len(results))
 	for _, r := range results {
 		s.Statuses[r.status]++
+		if first, seen := s.First[r.status]; !seen || r.ended.Before(first) {
+			s.First[r.status] = r.ended
+		}
 		latencies = append(latencies, r.took)
 		if r.err == nil {
 			s.OK++

@@ -32,6 +32,7 @@ data:
     accessLogFormat: '{"code": "%RESPONSE_CODE%", "of": {"host": "%REQ(:AUTHORITY)%"}}'
     meshMTLS: {minProtocolVersion: TLSV1_3}
     dnsRefreshRate: 5s
+    protocolDetectionTimeout: 2s
 ---
 apiVersion: v1
 kind: Pod

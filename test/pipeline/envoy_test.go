@@ -127,6 +127,8 @@ workload shop/client-1 10.244.0.10 sa=client
 // TestCalls sends calls from one sidecar to another, both of them real.
 func TestCalls(t *testing.T) {
 	m := mesh(t, basic)
+	// Else a server that speaks first is never heard on a port that is sniffed.
+	m.Settings.DetectionMillis = 2000
 	root := rig.NewRoot(t)
 	fabric := rig.New(t)
 	server, caller, stranger := fabric.Pod("shop", "reviews-1", "10.244.0.20"), fabric.Pod("shop", "client-1", "10.244.0.10"), fabric.Pod("shop", "stranger", "10.244.0.30")

@@ -94,19 +94,31 @@ func TestConnectionPools(t *testing.T) {
 		wg.Wait()
 	})
 	t.Run("MaxRetries", func(t *testing.T) {
-		a.answers(func(w http.ResponseWriter, _ *http.Request) {
-			<-time.After(50 * time.Millisecond)
+		// All fail together, and what is tried again waits.
+		const callers = 8
+		first, fail := held()
+		again, end := held()
+		defer end()
+		defer fail()
+		var asked atomic.Int64
+		a.answers(func(w http.ResponseWriter, r *http.Request) {
+			if asked.Add(1) <= callers {
+				first(w, r)
+			} else {
+				again(w, r)
+			}
 			w.WriteHeader(502)
 		})
 		defer a.answers(nil)
 		var wg sync.WaitGroup
-		for range 8 {
+		for range callers {
 			wg.Go(func() { y.call(client(y.caller), "retries") })
 		}
+		until(t, "all have come", func() bool { return asked.Load() == callers })
+		fail()
+		until(t, "retries are limited", func() bool { return y.stat("retries", "upstream_rq_retry_overflow") > 0 })
+		end()
 		wg.Wait()
-		if n := y.stat("retries", "upstream_rq_retry_overflow"); n == 0 {
-			t.Error("retries are not limited")
-		}
 		if n := y.stat("retries", "upstream_rq_retry"); n == 0 {
 			t.Error("nothing is tried again")
 		}

@@ -28,6 +28,7 @@ workload shop/web-2 10.244.0.21 sa=web in=8080/HTTP
 // traffic is redirected, and one where only what is bound is there.
 func TestSidecarIngress(t *testing.T) {
 	m := mesh(t, ingressListeners)
+	m.Settings.DetectionMillis = 2000 // a server speaks first to a caller without a sidecar
 	root := rig.NewRoot(t)
 	fabric := rig.New(t)
 	dir := openDir(t)

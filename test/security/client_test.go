@@ -52,6 +52,13 @@ func (w *world) dial(call security.Call) (*connection, error) {
 func deadline(conn net.Conn) { _ = conn.SetDeadline(time.Now().Add(patience)) }
 
 func (w *world) connect(call security.Call) (net.Conn, error) {
+	if j, ok := w.journeys[call.Caller]; ok {
+		conn, err := j.pod.Dial(j.to[call.Port])
+		if err == nil {
+			deadline(conn)
+		}
+		return conn, err
+	}
 	if w.gate != nil {
 		return w.knock(call)
 	}

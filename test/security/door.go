@@ -76,6 +76,12 @@ func (w *World) meet(c Call) (Caller, bool) {
 	}
 }
 
+// Known is who the proxy knows a caller to be, once TLS is done; empty for nobody.
+func (w *World) Known(c Call) string {
+	caller, _ := w.meet(c)
+	return caller.Identity
+}
+
 // remote is where a call came from at first: as the PROXY protocol says where
 // the gateway speaks it, or the last but so many of X-Forwarded-For as there are
 // trusted proxies; else where the connection comes from.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
@@ -31,6 +32,8 @@ type gate struct {
 	snapshot *snapshot.Snapshot
 	// signers of certificates by name.
 	signers map[string]*rig.Root
+	// heard counts the connections to what is behind port 15443.
+	heard atomic.Int64
 }
 
 // Doors of the gateways in testdata/places. Those that sidecars have too have
@@ -67,13 +70,23 @@ var strangers = map[string]security.Caller{
 // What is behind a gateway.
 const behind, exported = "10.244.0.40", "10.244.0.41"
 
-// newGate is a world around a gateway: "ingress", "egress" or "eastwest".
-func newGate(t testing.TB, name string) *world {
+// newGate is a world around a gateway: "ingress", "egress" or "eastwest", with
+// the objects of more files in testdata/places.
+func newGate(t testing.TB, name string, more ...string) *world {
+	t.Helper()
+	w := paperGate(t, name, more...)
+	w.gate.start(w)
+	return w
+}
+
+// paperGate is such a world without a proxy.
+func paperGate(t testing.TB, name string, more ...string) *world {
 	t.Helper()
 	w := newPaper(t)
 	g := &gate{name: name, labels: map[string]string{"app": "server", "istio": name + "gateway"}}
 	g.signers = map[string]*rig.Root{"mesh": w.root, "partner": rig.NewRoot(t), "forger": rig.NewRoot(t)}
 	w.gate = g
+	w.place = func(s *security.Scenario) ([]model.Problem, error) { return g.apply(w, s) }
 	w.oracle.Doors, w.oracle.Ports, w.oracle.Labels = map[string]security.Door{}, map[string]string{}, g.labels
 	for port, d := range doors {
 		w.oracle.Doors[port], w.oracle.Ports[port] = d.Door, d.number
@@ -88,6 +101,7 @@ func newGate(t testing.TB, name string) *world {
 			w.oracle.Callers[who] = c
 			if by := g.signers[c.SignedBy()]; by != nil {
 				w.leaves[who] = by.Leaf(prefixed("spiffe://", c.Identity))
+				w.sessions[who] = tls.NewLRUClientSessionCache(0)
 			}
 		}
 	}
@@ -95,8 +109,7 @@ func newGate(t testing.TB, name string) *world {
 	w.oracle.Denies = func(provider string, c security.Call, identity string) bool {
 		return strings.Contains(c.Headers, "x-deny=yes") || provider == "grpc" && strings.Contains(identity, "/ns/pay/") || provider == "http" && c.TCP()
 	}
-	g.read(w)
-	g.start(w)
+	g.read(w, append([]string{"common", "exported", g.name}, more...))
 	return w
 }
 
@@ -107,14 +120,14 @@ func prefixed(prefix, s string) string {
 	return prefix + s
 }
 
-// read the objects of the place.
-func (g *gate) read(w *world) {
+// read the objects of files in testdata/places.
+func (g *gate) read(w *world, files []string) {
 	w.t.Helper()
 	certificate, key := w.root.Server("door.example")
 	quoted := func(b []byte) string { return strings.Trim(strconv.Quote(string(b)), `"`) }
 	values := strings.NewReplacer("${CERTIFICATE}", quoted(certificate), "${KEY}", quoted(key), "${MESH}", quoted(w.root.PEM()), "${PARTNER}", quoted(g.signers["partner"].PEM()))
 	var text strings.Builder
-	for _, file := range []string{"common", "exported", g.name} {
+	for _, file := range files {
 		data, err := os.ReadFile("testdata/places/" + file + ".yaml")
 		if err != nil {
 			w.t.Fatal(err)
@@ -131,7 +144,8 @@ func (g *gate) read(w *world) {
 
 // start the gateway, what is behind it, and clients.
 func (g *gate) start(w *world) {
-	fabric := rig.New(w.t)
+	w.fabric = rig.New(w.t)
+	fabric := w.fabric
 	pod, server := fabric.Pod("shop", "gateway", serverAddress), fabric.Pod("shop", "web", behind)
 	w.pods[near], w.pods[far] = fabric.Pod("outside", "near", near), fabric.Pod("outside", "far", far)
 	leaf := w.root.Leaf(w.workload.Identity)
@@ -141,7 +155,7 @@ func (g *gate) start(w *world) {
 	serveEcho(server.Listen("0.0.0.0:7070"))
 	config := &tls.Config{Certificates: []tls.Certificate{w.root.Pair("web.example")}} //nolint:gosec // as it comes
 	for _, p := range []*rig.Pod{server, fabric.Pod("shop", "exported-1", exported)} {
-		serveEcho(tls.NewListener(p.Listen("0.0.0.0:9443"), config))
+		serveEcho(tls.NewListener(heard{p.Listen("0.0.0.0:9443"), &g.heard}, config))
 	}
 	w.authorizer()
 }
@@ -163,15 +177,19 @@ func (g *gate) mesh(s *security.Scenario) *ingest.Result {
 	return g.result
 }
 
-func (g *gate) apply(w *world, s *security.Scenario) []model.Problem {
-	w.t.Helper()
+func (g *gate) apply(w *world, s *security.Scenario) ([]model.Problem, error) {
 	result := g.mesh(s)
 	g.snapshot = snapshot.Build(result.Mesh, g.snapshot)
 	w.proxyProtocol = s.Topology.ProxyProtocol != nil
-	if err := w.proxy.Try(g.snapshot); err != nil {
-		w.t.Fatalf("%s: %v", s.Name, err)
+	if err := w.push(g.snapshot); err != nil {
+		return nil, err
 	}
-	return append(result.Mesh.Problems, g.snapshot.Problems()...)
+	for _, p := range w.along {
+		if err := p.Try(g.snapshot); err != nil {
+			return nil, err
+		}
+	}
+	return append(result.Mesh.Problems, g.snapshot.Problems()...), nil
 }
 
 // knock at a gateway's port, and do what the port does about TLS.
@@ -194,6 +212,7 @@ func (w *world) knock(call security.Call) (net.Conn, error) {
 	config := &tls.Config{InsecureSkipVerify: true, ServerName: w.oracle.ServerName(call)} //nolint:gosec // it is the client who is judged
 	if leaf, ok := w.leaves[call.Caller]; ok {
 		config = leaf.TLS(w.t, config.ServerName)
+		config.ClientSessionCache = w.sessions[call.Caller]
 	}
 	if !call.TCP() {
 		config.NextProtos = []string{"http/1.1"}

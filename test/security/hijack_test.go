@@ -76,8 +76,8 @@ func TestReplay30(t *testing.T) {
 		reason string
 	}{
 		"Entry":              {entryFor(hostOfA, ""), "", hostOfA, "b", "Rejected"},
-		"EntryShort":         {entryFor("web.a", ""), "", "web.a", "b", "Rejected"},
-		"EntrySvc":           {entryFor("web.a.svc", ""), "", "web.a.svc", "b", "Rejected"},
+		"EntryShort":         {entryFor("web.a", ""), "", "web.a", "", "Rejected"},
+		"EntrySvc":           {entryFor("web.a.svc", ""), "", "web.a.svc", "", "Rejected"},
 		"EntryWildcard":      {entryFor("*.a.svc.cluster.local", ""), "", hostOfA, "", "Rejected"},
 		"EntryAllServices":   {entryFor("*.svc.cluster.local", ""), "", hostOfA, "", "Rejected"},
 		"EntryForEveryone":   {entryFor(hostOfA, `, exportTo: ["*"]`), "", hostOfA, "b", "Rejected"},

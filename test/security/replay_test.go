@@ -5,6 +5,8 @@ package security_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,9 +16,11 @@ import (
 )
 
 // TestReplays plays attacks of the past against a real Envoy. Each file in
-// testdata/replays has policies, and requests as they go over the wire, with
-// the status that each must get: a set such as 400|403 where Envoy may refuse
-// by itself. Two policies in one file are asked one after the other.
+// testdata/replays has policies, and calls: requests as they go over the wire, with
+// the status that each must get, a set such as 400|403 where Envoy may refuse
+// by itself. Then come parts "without" a defence: what some of the calls get when
+// it is taken out of the proxy's configuration. A replay that stays as it is
+// then tells nothing of the defence.
 func TestReplays(t *testing.T) { newWorld(t).replays(t) }
 
 // TestReplaysAtIngress and TestReplaysAtEgress play the same at gateways.
@@ -34,54 +38,99 @@ func (w *world) replays(t *testing.T) {
 		}
 		name := strings.TrimSuffix(file[strings.LastIndex(file, "/")+1:], ".txtar")
 		t.Run(name, func(t *testing.T) {
-			for i := 0; i+1 < len(archive.Files); i += 2 {
-				policies, calls := archive.Files[i], archive.Files[i+1]
-				data := "-- " + policies.Name + " policies --\n" + string(policies.Data)
-				scenarios, err := security.Read(name, []byte(data), w.replacer())
-				if err != nil {
-					t.Fatal(err)
+			var scenario *security.Scenario
+			var defended []replayed
+			proven := false
+			for _, part := range archive.Files {
+				what, defences, _ := strings.Cut(part.Name, " ")
+				switch what {
+				case "calls":
+					defended = replaysOf(t, string(part.Data))
+					w.apply(scenario)
+					w.replay(t, scenario.Name, defended)
+				case "without":
+					w.without = strings.Fields(defences)
+					w.apply(scenario)
+					open := replaysOf(t, string(part.Data))
+					w.replay(t, scenario.Name+" without "+defences, open)
+					proven = true
+					if !differ(t, defended, open) {
+						t.Errorf("%s: nothing is another without %s", scenario.Name, defences)
+					}
+					w.without = nil
+				default:
+					data := "-- " + part.Name + " policies --\n" + string(part.Data)
+					scenarios, err := security.Read(name, []byte(data), w.replacer())
+					if err != nil {
+						t.Fatal(err)
+					}
+					scenario = &scenarios[0]
 				}
-				w.apply(&scenarios[0])
-				w.replay(t, policies.Name, string(calls.Data))
+			}
+			if !proven && !slices.Contains(envoysOwn, name) {
+				t.Errorf("no part says what this replay gets without a defence")
 			}
 		})
 	}
 }
 
-// replay lines: status, port, caller, then the request line and headers as Go
-// writes them in quotes, where \r\n parts lines.
-func (w *world) replay(t *testing.T, name, text string) {
+// envoysOwn are replays whose defence is Envoy's, and can't be configured away.
+var envoysOwn = []string{"b04-fragments"}
+
+// replayed is one line of a replay: the statuses that it may get, port, caller,
+// then the request line and headers, parted by " | ".
+type replayed struct{ status, port, caller, request string }
+
+func replaysOf(t *testing.T, text string) []replayed {
 	t.Helper()
-	asked := 0
+	var out []replayed
 	for _, line := range strings.Split(text, "\n") {
 		if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		fields := strings.SplitN(line, " ", 4)
-		if len(fields) < 3 {
-			t.Fatalf("%s: %q has no status, port and caller", name, line)
+		fields := append(strings.SplitN(line, " ", 4), "")
+		if len(fields) < 4 {
+			t.Fatalf("%q has no status, port and caller", line)
 		}
-		want, port, caller := strings.Split(fields[0], "|"), fields[1], fields[2]
-		request := ""
-		if len(fields) == 4 {
-			request = fields[3]
+		out = append(out, replayed{fields[0], fields[1], fields[2], fields[3]})
+	}
+	if len(out) == 0 {
+		t.Error("nothing is asked")
+	}
+	return out
+}
+
+// differ is true when a call gets what it never gets with the defence. All
+// calls must be among those that are asked with it.
+func differ(t *testing.T, defended, open []replayed) bool {
+	t.Helper()
+	other := false
+	for _, o := range open {
+		i := slices.IndexFunc(defended, func(d replayed) bool {
+			d.status = o.status
+			return d == o
+		})
+		if i < 0 {
+			t.Fatalf("%v is not asked with the defence", o)
 		}
-		status, err := w.raw(port, caller, request)
+		other = other || !slices.ContainsFunc(strings.Split(o.status, "|"), func(s string) bool {
+			return slices.Contains(strings.Split(defended[i].status, "|"), s)
+		})
+	}
+	return other
+}
+
+func (w *world) replay(t *testing.T, name string, lines []replayed) {
+	t.Helper()
+	for _, l := range lines {
+		status, err := w.raw(l.port, l.caller, l.request)
 		if err != nil {
-			t.Errorf("%s: %s: %v", name, line, err)
+			t.Errorf("%s: %v: %v", name, l, err)
 			continue
 		}
-		asked++
-		ok := false
-		for _, s := range want {
-			ok = ok || s == fmt.Sprint(status)
+		if !slices.Contains(strings.Split(l.status, "|"), strconv.Itoa(status)) {
+			t.Errorf("%s: got %d: %v", name, status, l)
 		}
-		if !ok {
-			t.Errorf("%s: got %d: %s", name, status, line)
-		}
-	}
-	if asked == 0 {
-		t.Errorf("%s: nothing was asked", name)
 	}
 }
 

@@ -25,12 +25,12 @@ const least = 5000
 // place's name.
 func TestTable(t *testing.T) {
 	w := newWorld(t)
-	w.execute(t, table(t, w, "testdata/*.txtar"), func(c security.Call) string {
+	enough(t, w.execute(t, table(t, w, "testdata/*.txtar"), func(c security.Call) string {
 		if c.TCP() {
 			return "sidecar, TCP"
 		}
 		return "sidecar, HTTP"
-	})
+	}), least)
 }
 
 func TestTableAtIngress(t *testing.T) { atGate(t, "ingress") }
@@ -57,11 +57,19 @@ func atGate(t *testing.T, name string) {
 			}
 		}
 	}
-	w.execute(t, files, func(security.Call) string { return name + " gateway" })
+	enough(t, w.execute(t, files, func(security.Call) string { return name + " gateway" }), least)
 }
 
-// execute the calls of scenarios, and count them by place.
-func (w *world) execute(t *testing.T, files [][]security.Scenario, place func(security.Call) string) {
+// enough cases were executed, when all are asked for.
+func enough(t *testing.T, cases, least int) {
+	t.Helper()
+	if *all && cases < least {
+		t.Errorf("only %d cases were executed, want %d", cases, least)
+	}
+}
+
+// execute the calls of scenarios, count them by place, and return how many there were.
+func (w *world) execute(t *testing.T, files [][]security.Scenario, place func(security.Call) string) int {
 	t.Helper()
 	n := 0
 	sum := tally{}
@@ -80,9 +88,7 @@ func (w *world) execute(t *testing.T, files [][]security.Scenario, place func(se
 			w.judge(t, &scenarios[i], calls, place, &sum)
 		}
 	}
-	if *all && len(files) > 1 && sum.cases() < least {
-		t.Errorf("only %d cases were executed, want %d", sum.cases(), least)
-	}
+	return sum.cases()
 }
 
 // tooMany mistakes are not listed one by one.

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -140,15 +141,24 @@ type world struct {
 	// behind is a pod behind the gateway.
 	behind        *rig.Pod
 	proxyProtocol bool
+	// place puts a scenario's policies in force.
+	place func(*security.Scenario) ([]model.Problem, error)
+	// journeys of callers that have sidecars of their own, and the proxies along
+	// the way that learn of the same policies.
+	journeys map[string]journey
+	along    []*rig.Proxy
+	fabric   *rig.Fabric
+	// without are defences that are taken out of what the proxy gets.
+	without []string
 }
 
 // newWorld has a real Envoy.
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := newPaper(t)
-	fabric := rig.New(t)
-	server := fabric.Pod("shop", "server", serverAddress)
-	w.pods[near], w.pods[far] = fabric.Pod("shop", "near", near), fabric.Pod("shop", "far", far)
+	w.fabric = rig.New(t)
+	server := w.fabric.Pod("shop", "server", serverAddress)
+	w.pods[near], w.pods[far] = w.fabric.Pod("shop", "near", near), w.fabric.Pod("shop", "far", far)
 	leaf := w.root.Leaf(w.workload.Identity)
 	w.proxy = server.Envoy(rig.Options{Type: "sidecar", Identity: w.workload.Identity, Leaf: &leaf, Redirect: true, Labels: w.workload.Labels})
 	for name, port := range ports {
@@ -158,19 +168,28 @@ func newWorld(t testing.TB) *world {
 			serveEcho(server.Listen("0.0.0.0:" + port))
 		}
 	}
-	for name, c := range callers {
+	w.enroll()
+	w.place = func(s *security.Scenario) ([]model.Problem, error) {
+		m, problems := w.mesh(s)
+		return problems, w.try(m)
+	}
+	return w
+}
+
+// enroll the callers: each gets a certificate, and remembers sessions.
+func (w *world) enroll() {
+	for name, c := range w.oracle.Callers {
 		if c.Identity != "" {
 			w.leaves[name] = w.root.Leaf("spiffe://" + c.Identity)
 			w.sessions[name] = tls.NewLRUClientSessionCache(0)
 		}
 	}
-	return w
 }
 
 // newPaper has a workload without a proxy.
 func newPaper(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, root: rig.NewRoot(t), issuer: newIssuer(t), leaves: map[string]rig.Leaf{}, sessions: map[string]tls.ClientSessionCache{}, tokens: map[string]string{}, pods: map[string]*rig.Pod{}}
+	w := &world{t: t, root: rig.NewRoot(t), issuer: newIssuer(t), leaves: map[string]rig.Leaf{}, sessions: map[string]tls.ClientSessionCache{}, tokens: map[string]string{}, pods: map[string]*rig.Pod{}, journeys: map[string]journey{}}
 	w.settings = &model.Settings{
 		MeshID: "mesh", Cluster: "east", Network: "n1", TrustDomain: "east.example", TrustDomainAliases: []string{"old.example"},
 		RootNamespace: "istio-system", DomainSuffix: "cluster.local", AutoMTLS: true, ConnectTimeoutMillis: 10000,
@@ -201,7 +220,7 @@ func newPaper(t testing.TB) *world {
 		tokens[name] = security.Token{Valid: valid, Claims: c}
 	}
 	w.oracle = &security.World{
-		Domains: []string{"east.example", "old.example"}, Namespace: "shop", Labels: w.workload.Labels, Ports: ports, Callers: callers, Tokens: tokens,
+		Domains: []string{"east.example", "old.example"}, Namespace: "shop", Labels: w.workload.Labels, Ports: ports, Callers: maps.Clone(callers), Tokens: tokens,
 		Denies: func(string, security.Call, string) bool { return true },
 	}
 	return w
@@ -238,11 +257,8 @@ func (w *world) replacer() *strings.Replacer {
 // apply a scenario's policies and wait until the proxy has them.
 func (w *world) apply(s *security.Scenario) []model.Problem {
 	w.t.Helper()
-	if w.gate != nil {
-		return w.gate.apply(w, s)
-	}
-	m, problems := w.mesh(s)
-	if err := w.try(m); err != nil {
+	problems, err := w.place(s)
+	if err != nil {
 		w.t.Fatalf("%s: %v", s.Name, err)
 	}
 	return problems
@@ -264,7 +280,7 @@ func (w *world) try(m *model.Mesh) error {
 	if err != nil {
 		return err
 	}
-	return w.proxy.Try(fixed{w: w.workload, view: view})
+	return w.push(fixed{w: w.workload, view: view})
 }
 
 // view is what the workload's proxy gets.
@@ -281,7 +297,7 @@ func (w *world) view(m *model.Mesh) (*envoy.View, error) {
 	}
 	return &envoy.View{Types: map[string]envoy.Layers{
 		envoy.ListenerType: {Own: layer(listeners...)}, envoy.ClusterType: {Own: layer(append(clusters, w.clusters...)...)},
-		envoy.EndpointType: {}, envoy.RouteType: {},
+		envoy.EndpointType: {}, envoy.RouteType: {}, envoy.ExtensionType: {Shared: policy.Discovered(m.Settings, chosen).Configs},
 	}}, nil
 }
 

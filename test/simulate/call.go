@@ -42,8 +42,12 @@ type Call struct {
 	ALPN       []string
 	// Peer is the identity in the client's certificate; empty for none.
 	Peer string
-	// From is the client's address.
-	From netip.Addr
+	// Anonymous: the client's certificate has no identity in it. Untrusted: nobody
+	// whom the port trusts has signed it.
+	Anonymous, Untrusted bool
+	// From is the client's address, Proxied the one that a line of the PROXY
+	// protocol names in its place.
+	From, Proxied netip.Addr
 	// Claims of a token that its issuer vouches for; BadToken: there is one, and
 	// nobody does.
 	Claims   map[string]any
@@ -112,6 +116,8 @@ type walk struct {
 	// alpn that the request adds, and the subset of endpoints that is asked for.
 	alpn  []string
 	match map[string]string
+	// remote is the client's address, as whoever is trusted says.
+	remote netip.Addr
 }
 
 // end turns the error that ended a walk into its result.

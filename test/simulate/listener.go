@@ -3,6 +3,7 @@
 package simulate
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -120,6 +121,7 @@ func (w *walk) through(l *listenerv3.Listener) error {
 		return fmt.Errorf("no filter chain takes %s", seen)
 	}
 	w.result.Chain = describe(chain, l)
+	w.remote = w.client(l)
 	if err := w.handshake(chain, seen); err != nil {
 		return err
 	}
@@ -133,6 +135,7 @@ func (w *walk) through(l *listenerv3.Listener) error {
 	}
 	switch filter := m.(type) {
 	case *hcmv3.HttpConnectionManager:
+		w.remote = w.forwarded(filter)
 		if err := w.judgeRequest(filter.GetHttpFilters()); err != nil {
 			return err
 		}
@@ -162,11 +165,20 @@ func (w *walk) handshake(chain *listenerv3.FilterChain, seen connection) error {
 	if err := socket.GetTypedConfig().UnmarshalTo(&context); err != nil {
 		return err
 	}
-	if !context.GetRequireClientCertificate().GetValue() {
+	validation := context.GetCommonTlsContext().GetCombinedValidationContext()
+	trusts := validation.GetDefaultValidationContext().GetTrustChainVerification() != tlsv3.CertificateValidationContext_ACCEPT_UNTRUSTED
+	switch shown := w.call.Peer != "" || w.call.Anonymous; {
+	case validation == nil:
+		// None is asked for.
 		return nil
-	}
-	if w.call.Peer == "" {
-		return fmt.Errorf("the client has no certificate")
+	case !shown && context.GetRequireClientCertificate().GetValue():
+		return errors.New("the client has no certificate")
+	case !shown:
+		return nil
+	case w.call.Untrusted && trusts:
+		return errors.New("nobody whom the port trusts has signed the client's certificate")
+	case w.call.Untrusted:
+		return nil
 	}
 	wanted := names(context.GetCommonTlsContext())
 	if len(wanted) == 0 {

@@ -1561,12 +1561,15 @@ func (x *Service) GetHash() []byte {
 }
 
 type Port struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
-	Protocol      Port_Protocol          `protobuf:"varint,3,opt,name=protocol,proto3,enum=isthmesh.federation.v1.Port_Protocol" json:"protocol,omitempty"`
-	Zones         []*Zone                `protobuf:"bytes,4,rep,name=zones,proto3" json:"zones,omitempty"`
-	Endpoints     []*Endpoint            `protobuf:"bytes,5,rep,name=endpoints,proto3" json:"endpoints,omitempty"` // only between members of one network
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Number    uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Protocol  Port_Protocol          `protobuf:"varint,3,opt,name=protocol,proto3,enum=isthmesh.federation.v1.Port_Protocol" json:"protocol,omitempty"`
+	Zones     []*Zone                `protobuf:"bytes,4,rep,name=zones,proto3" json:"zones,omitempty"`
+	Endpoints []*Endpoint            `protobuf:"bytes,5,rep,name=endpoints,proto3" json:"endpoints,omitempty"` // only between members of one network
+	// subsets that the exporter's east-west gateway passes connections to, sorted
+	// by name. Who doesn't know the field serves, or calls, the whole only.
+	Subsets       []*Subset `protobuf:"bytes,6,rep,name=subsets,proto3" json:"subsets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1636,6 +1639,75 @@ func (x *Port) GetEndpoints() []*Endpoint {
 	return nil
 }
 
+func (x *Port) GetSubsets() []*Subset {
+	if x != nil {
+		return x.Subsets
+	}
+	return nil
+}
+
+// Subset of the endpoints behind a port: those with these labels. An importer
+// may ask for it when a subset of its own has the same name and labels.
+type Subset struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Labels        string                 `protobuf:"bytes,2,opt,name=labels,proto3" json:"labels,omitempty"` // "key=value", sorted by key, joined by commas
+	Zones         []*Zone                `protobuf:"bytes,3,rep,name=zones,proto3" json:"zones,omitempty"`   // none: the subset is served, but nobody is in it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Subset) Reset() {
+	*x = Subset{}
+	mi := &file_federation_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Subset) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Subset) ProtoMessage() {}
+
+func (x *Subset) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Subset.ProtoReflect.Descriptor instead.
+func (*Subset) Descriptor() ([]byte, []int) {
+	return file_federation_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Subset) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Subset) GetLabels() string {
+	if x != nil {
+		return x.Labels
+	}
+	return ""
+}
+
+func (x *Subset) GetZones() []*Zone {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
 type Zone struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Locality      *Locality              `protobuf:"bytes,1,opt,name=locality,proto3" json:"locality,omitempty"`
@@ -1646,7 +1718,7 @@ type Zone struct {
 
 func (x *Zone) Reset() {
 	*x = Zone{}
-	mi := &file_federation_proto_msgTypes[22]
+	mi := &file_federation_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1658,7 +1730,7 @@ func (x *Zone) String() string {
 func (*Zone) ProtoMessage() {}
 
 func (x *Zone) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[22]
+	mi := &file_federation_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1671,7 +1743,7 @@ func (x *Zone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Zone.ProtoReflect.Descriptor instead.
 func (*Zone) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{22}
+	return file_federation_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Zone) GetLocality() *Locality {
@@ -1689,19 +1761,22 @@ func (x *Zone) GetReady() uint32 {
 }
 
 type Endpoint struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
-	Port          uint32                 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
-	Locality      *Locality              `protobuf:"bytes,3,opt,name=locality,proto3" json:"locality,omitempty"`
-	Hostname      string                 `protobuf:"bytes,4,opt,name=hostname,proto3" json:"hostname,omitempty"`
-	Mtls          bool                   `protobuf:"varint,5,opt,name=mtls,proto3" json:"mtls,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Address  string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Port     uint32                 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	Locality *Locality              `protobuf:"bytes,3,opt,name=locality,proto3" json:"locality,omitempty"`
+	Hostname string                 `protobuf:"bytes,4,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	Mtls     bool                   `protobuf:"varint,5,opt,name=mtls,proto3" json:"mtls,omitempty"`
+	// labels that the exporter's subsets ask for, of those that the endpoint has;
+	// "key=value", sorted by key, joined by commas.
+	Labels        string `protobuf:"bytes,6,opt,name=labels,proto3" json:"labels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_federation_proto_msgTypes[23]
+	mi := &file_federation_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1788,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[23]
+	mi := &file_federation_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +1801,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{23}
+	return file_federation_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Endpoint) GetAddress() string {
@@ -1762,6 +1837,13 @@ func (x *Endpoint) GetMtls() bool {
 		return x.Mtls
 	}
 	return false
+}
+
+func (x *Endpoint) GetLabels() string {
+	if x != nil {
+		return x.Labels
+	}
+	return ""
 }
 
 var File_federation_proto protoreflect.FileDescriptor
@@ -1872,29 +1954,35 @@ const file_federation_proto_rawDesc = "" +
 	"\x04Kind\x12\x0e\n" +
 	"\n" +
 	"CLUSTER_IP\x10\x00\x12\f\n" +
-	"\bHEADLESS\x10\x01\"\xb0\x02\n" +
+	"\bHEADLESS\x10\x01\"\xea\x02\n" +
 	"\x04Port\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x12A\n" +
 	"\bprotocol\x18\x03 \x01(\x0e2%.isthmesh.federation.v1.Port.ProtocolR\bprotocol\x122\n" +
 	"\x05zones\x18\x04 \x03(\v2\x1c.isthmesh.federation.v1.ZoneR\x05zones\x12>\n" +
-	"\tendpoints\x18\x05 \x03(\v2 .isthmesh.federation.v1.EndpointR\tendpoints\"E\n" +
+	"\tendpoints\x18\x05 \x03(\v2 .isthmesh.federation.v1.EndpointR\tendpoints\x128\n" +
+	"\asubsets\x18\x06 \x03(\v2\x1e.isthmesh.federation.v1.SubsetR\asubsets\"E\n" +
 	"\bProtocol\x12\b\n" +
 	"\x04AUTO\x10\x00\x12\b\n" +
 	"\x04HTTP\x10\x01\x12\t\n" +
 	"\x05HTTP2\x10\x02\x12\b\n" +
 	"\x04GRPC\x10\x03\x12\a\n" +
 	"\x03TCP\x10\x04\x12\a\n" +
-	"\x03TLS\x10\x05\"Z\n" +
+	"\x03TLS\x10\x05\"h\n" +
+	"\x06Subset\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06labels\x18\x02 \x01(\tR\x06labels\x122\n" +
+	"\x05zones\x18\x03 \x03(\v2\x1c.isthmesh.federation.v1.ZoneR\x05zones\"Z\n" +
 	"\x04Zone\x12<\n" +
 	"\blocality\x18\x01 \x01(\v2 .isthmesh.federation.v1.LocalityR\blocality\x12\x14\n" +
-	"\x05ready\x18\x02 \x01(\rR\x05ready\"\xa6\x01\n" +
+	"\x05ready\x18\x02 \x01(\rR\x05ready\"\xbe\x01\n" +
 	"\bEndpoint\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12<\n" +
 	"\blocality\x18\x03 \x01(\v2 .isthmesh.federation.v1.LocalityR\blocality\x12\x1a\n" +
 	"\bhostname\x18\x04 \x01(\tR\bhostname\x12\x12\n" +
-	"\x04mtls\x18\x05 \x01(\bR\x04mtls2\x9d\x02\n" +
+	"\x04mtls\x18\x05 \x01(\bR\x04mtls\x12\x16\n" +
+	"\x06labels\x18\x06 \x01(\tR\x06labels2\x9d\x02\n" +
 	"\n" +
 	"Federation\x12\\\n" +
 	"\x06Enroll\x12%.isthmesh.federation.v1.EnrollRequest\x1a+.isthmesh.federation.v1.CertificateResponse\x12Z\n" +
@@ -1914,7 +2002,7 @@ func file_federation_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_federation_proto_goTypes = []any{
 	(Service_Kind)(0),           // 0: isthmesh.federation.v1.Service.Kind
 	(Port_Protocol)(0),          // 1: isthmesh.federation.v1.Port.Protocol
@@ -1940,8 +2028,9 @@ var file_federation_proto_goTypes = []any{
 	(*Locality)(nil),            // 21: isthmesh.federation.v1.Locality
 	(*Service)(nil),             // 22: isthmesh.federation.v1.Service
 	(*Port)(nil),                // 23: isthmesh.federation.v1.Port
-	(*Zone)(nil),                // 24: isthmesh.federation.v1.Zone
-	(*Endpoint)(nil),            // 25: isthmesh.federation.v1.Endpoint
+	(*Subset)(nil),              // 24: isthmesh.federation.v1.Subset
+	(*Zone)(nil),                // 25: isthmesh.federation.v1.Zone
+	(*Endpoint)(nil),            // 26: isthmesh.federation.v1.Endpoint
 }
 var file_federation_proto_depIdxs = []int32{
 	6,  // 0: isthmesh.federation.v1.MemberMessage.hello:type_name -> isthmesh.federation.v1.Hello
@@ -1972,21 +2061,23 @@ var file_federation_proto_depIdxs = []int32{
 	0,  // 25: isthmesh.federation.v1.Service.kind:type_name -> isthmesh.federation.v1.Service.Kind
 	23, // 26: isthmesh.federation.v1.Service.ports:type_name -> isthmesh.federation.v1.Port
 	1,  // 27: isthmesh.federation.v1.Port.protocol:type_name -> isthmesh.federation.v1.Port.Protocol
-	24, // 28: isthmesh.federation.v1.Port.zones:type_name -> isthmesh.federation.v1.Zone
-	25, // 29: isthmesh.federation.v1.Port.endpoints:type_name -> isthmesh.federation.v1.Endpoint
-	21, // 30: isthmesh.federation.v1.Zone.locality:type_name -> isthmesh.federation.v1.Locality
-	21, // 31: isthmesh.federation.v1.Endpoint.locality:type_name -> isthmesh.federation.v1.Locality
-	2,  // 32: isthmesh.federation.v1.Federation.Enroll:input_type -> isthmesh.federation.v1.EnrollRequest
-	3,  // 33: isthmesh.federation.v1.Federation.Renew:input_type -> isthmesh.federation.v1.RenewRequest
-	5,  // 34: isthmesh.federation.v1.Federation.Sync:input_type -> isthmesh.federation.v1.MemberMessage
-	4,  // 35: isthmesh.federation.v1.Federation.Enroll:output_type -> isthmesh.federation.v1.CertificateResponse
-	4,  // 36: isthmesh.federation.v1.Federation.Renew:output_type -> isthmesh.federation.v1.CertificateResponse
-	14, // 37: isthmesh.federation.v1.Federation.Sync:output_type -> isthmesh.federation.v1.HubMessage
-	35, // [35:38] is the sub-list for method output_type
-	32, // [32:35] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	25, // 28: isthmesh.federation.v1.Port.zones:type_name -> isthmesh.federation.v1.Zone
+	26, // 29: isthmesh.federation.v1.Port.endpoints:type_name -> isthmesh.federation.v1.Endpoint
+	24, // 30: isthmesh.federation.v1.Port.subsets:type_name -> isthmesh.federation.v1.Subset
+	25, // 31: isthmesh.federation.v1.Subset.zones:type_name -> isthmesh.federation.v1.Zone
+	21, // 32: isthmesh.federation.v1.Zone.locality:type_name -> isthmesh.federation.v1.Locality
+	21, // 33: isthmesh.federation.v1.Endpoint.locality:type_name -> isthmesh.federation.v1.Locality
+	2,  // 34: isthmesh.federation.v1.Federation.Enroll:input_type -> isthmesh.federation.v1.EnrollRequest
+	3,  // 35: isthmesh.federation.v1.Federation.Renew:input_type -> isthmesh.federation.v1.RenewRequest
+	5,  // 36: isthmesh.federation.v1.Federation.Sync:input_type -> isthmesh.federation.v1.MemberMessage
+	4,  // 37: isthmesh.federation.v1.Federation.Enroll:output_type -> isthmesh.federation.v1.CertificateResponse
+	4,  // 38: isthmesh.federation.v1.Federation.Renew:output_type -> isthmesh.federation.v1.CertificateResponse
+	14, // 39: isthmesh.federation.v1.Federation.Sync:output_type -> isthmesh.federation.v1.HubMessage
+	37, // [37:40] is the sub-list for method output_type
+	34, // [34:37] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_federation_proto_init() }
@@ -2011,7 +2102,7 @@ func file_federation_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_proto_rawDesc), len(file_federation_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   24,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

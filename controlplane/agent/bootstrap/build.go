@@ -56,20 +56,27 @@ func Build(o Options) (*bootstrapv3.Bootstrap, error) {
 	if err != nil {
 		return nil, err
 	}
+	layers := []*bootstrapv3.RuntimeLayer{{Name: "static", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: runtime}}}
+	if len(o.Runtime) > 0 {
+		layers = append(layers, &bootstrapv3.RuntimeLayer{Name: "configured", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: runtimeValues(o.Runtime)}})
+	}
+	layers = append(layers, &bootstrapv3.RuntimeLayer{Name: "admin", LayerSpecifier: &bootstrapv3.RuntimeLayer_AdminLayer_{AdminLayer: &bootstrapv3.RuntimeLayer_AdminLayer{}}})
+	sinks, err := statsSinks(o.Stats)
+	if err != nil {
+		return nil, err
+	}
 	// Gateways that have only a name are reached through listeners inside the proxy.
 	internal, err := packed(&internallistenerv3.InternalListener{})
 	if err != nil {
 		return nil, err
 	}
 	return &bootstrapv3.Bootstrap{
-		Node:  node,
-		Admin: &bootstrapv3.Admin{Address: address("127.0.0.1", uint32(o.AdminPort)), ProfilePath: "/dev/null"},
-		LayeredRuntime: &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{
-			{Name: "static", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: runtime}},
-			{Name: "admin", LayerSpecifier: &bootstrapv3.RuntimeLayer_AdminLayer_{AdminLayer: &bootstrapv3.RuntimeLayer_AdminLayer{}}},
-		}},
+		Node:                node,
+		Admin:               &bootstrapv3.Admin{Address: address("127.0.0.1", uint32(o.AdminPort)), ProfilePath: "/dev/null"},
+		LayeredRuntime:      &bootstrapv3.LayeredRuntime{Layers: layers},
 		BootstrapExtensions: []*corev3.TypedExtensionConfig{{Name: "envoy.bootstrap.internal_listener", TypedConfig: internal}},
 		StatsConfig:         stats(o.Stats),
+		StatsSinks:          sinks,
 		DynamicResources: &bootstrapv3.Bootstrap_DynamicResources{
 			AdsConfig: &corev3.ApiConfigSource{
 				ApiType:                   corev3.ApiConfigSource_DELTA_GRPC,

@@ -39,13 +39,19 @@ type Options struct {
 	MaxConnections uint64
 	// Stats that are kept beside those that are always.
 	Stats Stats
+	// Runtime are values of Envoy's runtime that somebody asks for.
+	Runtime map[string]string
 	// MaxHeap of Envoy in bytes: near it, Envoy gives memory back, and then
 	// refuses work, rather than being killed. Zero means no bound.
 	MaxHeap uint64
 }
 
 // Stats chooses Envoy's own statistics by name.
-type Stats struct{ Prefixes, Suffixes, Regexps []string }
+type Stats struct {
+	Prefixes, Suffixes, Regexps []string
+	// Statsd is where they are sent, too, by UDP; the zero value is nowhere.
+	Statsd netip.AddrPort
+}
 
 // Node is who the proxy is.
 type Node struct {

@@ -3,8 +3,10 @@
 package bootstrap
 
 import (
+	"net/netip"
 	"slices"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	metricsv3 "github.com/envoyproxy/go-control-plane/envoy/config/metrics/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -56,6 +58,24 @@ func stats(also Stats) *metricsv3.StatsConfig {
 		config.StatsTags = append(config.StatsTags, &metricsv3.TagSpecifier{TagName: t.name, TagValue: &metricsv3.TagSpecifier_Regex{Regex: t.regex}})
 	}
 	return config
+}
+
+// statsSinks are where statistics are sent beside being scraped.
+func statsSinks(s Stats) ([]*metricsv3.StatsSink, error) {
+	if !s.Statsd.IsValid() {
+		return nil, nil
+	}
+	sink, err := packed(&metricsv3.StatsdSink{StatsdSpecifier: &metricsv3.StatsdSink_Address{Address: udp(s.Statsd)}})
+	if err != nil {
+		return nil, err
+	}
+	return []*metricsv3.StatsSink{{Name: "envoy.stat_sinks.statsd", ConfigType: &metricsv3.StatsSink_TypedConfig{TypedConfig: sink}}}, nil
+}
+
+func udp(at netip.AddrPort) *corev3.Address {
+	out := address(at.Addr().String(), uint32(at.Port()))
+	out.GetSocketAddress().Protocol = corev3.SocketAddress_UDP
+	return out
 }
 
 func merged(kept, also []string) []string {

@@ -99,17 +99,9 @@ func (c *Client) Run(ctx context.Context) {
 
 // stream tells whether anything was received before it broke.
 func (c *Client) stream(ctx context.Context) (bool, error) {
-	config, err := c.clientTLS(c.Leaf())
+	conn, err := Dial(c.Address, c.ServerName, c.ServerID, c.Leaf())
 	if err != nil {
 		return false, err
-	}
-	conn, err := grpc.NewClient("passthrough:///"+c.Address,
-		grpc.WithNoProxy(),
-		grpc.WithTransportCredentials(credentials.NewTLS(config)),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}))
-	if err != nil {
-		return false, fmt.Errorf("reach the control plane at %s: %w", c.Address, err)
 	}
 	defer func() { _ = conn.Close() }()
 	stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(ctx)
@@ -169,16 +161,26 @@ func Terminating(answer *discoveryv3.DeltaDiscoveryResponse) (bool, error) {
 	return false, nil
 }
 
-func (c *Client) clientTLS(leaf *csr.Leaf) (*tls.Config, error) {
+// Dial the control plane at an address with the workload's certificate; its own
+// must have the name and the identity.
+func Dial(address, name string, id spiffeid.ID, leaf *csr.Leaf) (*grpc.ClientConn, error) {
 	certificate, err := leaf.TLS()
 	if err != nil {
 		return nil, err
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(leaf.Roots)
-	config := trust.ControlPlaneClientConfig(c.ServerName, c.ServerID, roots)
+	config := trust.ControlPlaneClientConfig(name, id, roots)
 	config.Certificates = []tls.Certificate{certificate}
-	return config, nil
+	conn, err := grpc.NewClient("passthrough:///"+address,
+		grpc.WithNoProxy(),
+		grpc.WithTransportCredentials(credentials.NewTLS(config)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}))
+	if err != nil {
+		return nil, fmt.Errorf("reach the control plane at %s: %w", address, err)
+	}
+	return conn, nil
 }
 
 // Tables are the NameTable resources of one pod by their names. The zero value

@@ -25,8 +25,12 @@ type Options struct {
 	DrainTime time.Duration
 	// FlushInterval is how long access logs wait in memory.
 	FlushInterval time.Duration
+	// FlushKilobytes is how much of them may wait; 0 is Envoy's own default.
+	FlushKilobytes uint32
 	// LogLevel ("warning"), and ComponentLogLevel ("misc:error").
 	LogLevel, ComponentLogLevel string
+	// Environment of Envoy, as "NAME=value".
+	Environment []string
 	// Output takes Envoy's log and its access log.
 	Output io.Writer
 }
@@ -43,6 +47,9 @@ func Args(o Options) []string {
 		"--file-flush-interval-msec", strconv.FormatInt(max(o.FlushInterval.Milliseconds(), 1), 10),
 		"--log-format", "%Y-%m-%dT%T.%fZ\t%l\tenvoy %n %g:%#\t%v\tthread=%t",
 		"-l", o.LogLevel,
+	}
+	if o.FlushKilobytes > 0 {
+		args = append(args, "--file-flush-min-size-kb", strconv.FormatUint(uint64(o.FlushKilobytes), 10))
 	}
 	if o.ComponentLogLevel != "" {
 		args = append(args, "--component-log-level", o.ComponentLogLevel)
@@ -64,8 +71,8 @@ type Envoy struct {
 func Start(o Options) (*Envoy, error) {
 	command := exec.Command(o.Path, Args(o)...) //nolint:noctx // it is drained before it is stopped, by Stop
 	command.Stdout, command.Stderr = o.Output, o.Output
-	// Nothing of the agent's environment is for Envoy.
-	command.Env = []string{}
+	// Nothing else of the agent's environment is for Envoy.
+	command.Env = append([]string{}, o.Environment...)
 	// A pipe that somebody else still holds must not keep the agent waiting.
 	command.WaitDelay = time.Second
 	// The signals of a terminal reach the agent alone; the agent's death is Envoy's.

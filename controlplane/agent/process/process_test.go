@@ -15,11 +15,11 @@ import (
 )
 
 func TestArgs(t *testing.T) {
-	got := process.Args(process.Options{Bootstrap: "/etc/istio/proxy/envoy.json", Concurrency: 2, DrainTime: 45 * time.Second, FlushInterval: time.Second, LogLevel: "warning", ComponentLogLevel: "misc:error"})
+	got := process.Args(process.Options{Bootstrap: "/etc/istio/proxy/envoy.json", Concurrency: 2, DrainTime: 45 * time.Second, FlushInterval: time.Second, FlushKilobytes: 4, LogLevel: "warning", ComponentLogLevel: "misc:error"})
 	want := []string{
 		"-c", "/etc/istio/proxy/envoy.json", "--drain-time-s", "45", "--drain-strategy", "immediate", "--disable-hot-restart",
 		"--file-flush-interval-msec", "1000", "--log-format", "%Y-%m-%dT%T.%fZ\t%l\tenvoy %n %g:%#\t%v\tthread=%t",
-		"-l", "warning", "--component-log-level", "misc:error", "--concurrency", "2",
+		"-l", "warning", "--file-flush-min-size-kb", "4", "--component-log-level", "misc:error", "--concurrency", "2",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -55,6 +55,20 @@ func TestCode(t *testing.T) {
 				t.Errorf("signal after the end: %v", err)
 			}
 		})
+	}
+}
+
+// TestEnvironment: Envoy has what it is given, and nothing of the agent's.
+func TestEnvironment(t *testing.T) {
+	t.Setenv("OF_THE_AGENT", "x")
+	var output bytes.Buffer
+	e, err := process.Start(process.Options{Path: "/bin/sh", Bootstrap: `echo "$GIVEN|$OF_THE_AGENT|"`, Environment: []string{"GIVEN=a b"}, Output: &output})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-e.Done()
+	if got := strings.TrimSpace(output.String()); got != "a b||" {
+		t.Errorf("environment %q", got)
 	}
 }
 

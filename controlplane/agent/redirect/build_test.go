@@ -3,9 +3,7 @@
 package redirect_test
 
 import (
-	"flag"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,9 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/isthmesh/isthmesh/controlplane/agent/redirect"
+	"github.com/isthmesh/isthmesh/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestBuild(t *testing.T) {
 	cases := map[string]func(*redirect.Options){
@@ -47,19 +44,7 @@ func TestBuild(t *testing.T) {
 			for _, r := range redirect.Build(o) {
 				got.WriteString(r.String())
 			}
-			file := filepath.Join("testdata", name+".nft")
-			if *update {
-				if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got.String()); diff != "" {
-				t.Errorf("ruleset (-want +got):\n%s", diff)
-			}
+			golden.File(t, filepath.Join("testdata", name+".nft"), got.String())
 		})
 	}
 }

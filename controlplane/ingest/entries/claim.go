@@ -40,8 +40,8 @@ func Inbound(claims []Claim) ([]model.InboundPort, []model.Problem) {
 		}
 		if have := ports[len(ports)-1]; have.Protocol != c.Protocol {
 			problems = append(problems, c.By.Problem(c.Field, conflict, fmt.Sprintf(
-				"port %d of its pods is %s here and %s in port %d of %s %q, which is older and wins; give both the same protocol",
-				c.Port, c.Protocol, have.Protocol, have.ServicePort, winner.Kind, winner.Name)))
+				"port %d of its pods is %s here and %s in port %d of %s %s/%s, which is older and wins; give both the same protocol",
+				c.Port, c.Protocol, have.Protocol, have.ServicePort, winner.Kind, winner.Namespace, winner.Name)))
 		}
 	}
 	return ports, problems

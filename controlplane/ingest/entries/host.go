@@ -58,8 +58,10 @@ func (h *host) wantsAddress() bool {
 type draft struct {
 	service   model.Service
 	endpoints [][]model.Endpoint
-	problems  []model.Problem
-	claims    []Claim
+	// owners of the ports: the oldest entries that have them.
+	owners   []*entry
+	problems []model.Problem
+	claims   []Claim
 }
 
 // build makes the service. Prev is the last one of that name, or has none.
@@ -96,7 +98,7 @@ func (d *draft) state(prev model.ServiceState) model.ServiceState {
 	for i, all := range d.endpoints {
 		all = distinct(all)
 		next.Endpoints[i] = &model.EndpointSet{Endpoints: all}
-		if old := endpointsOf(prev, d.service.Ports[i].Number); old != nil && slices.Equal(old.Endpoints, all) {
+		if old := prev.EndpointsOf(d.service.Ports[i].Number); old != nil && slices.Equal(old.Endpoints, all) {
 			next.Endpoints[i] = old
 		}
 		same = same && next.Endpoints[i] == prev.Endpoints[i]
@@ -108,18 +110,6 @@ func (d *draft) state(prev model.ServiceState) model.ServiceState {
 		next.Endpoints = prev.Endpoints
 	}
 	return next
-}
-
-// endpointsOf is the set behind the port of that number; nil when there is none.
-func endpointsOf(s model.ServiceState, number uint16) *model.EndpointSet {
-	if s.Service == nil {
-		return nil
-	}
-	i := slices.IndexFunc(s.Service.Ports, func(p model.Port) bool { return p.Number == number })
-	if i < 0 {
-		return nil
-	}
-	return s.Endpoints[i]
 }
 
 // distinct sorts endpoints; of two at one place the first stays.

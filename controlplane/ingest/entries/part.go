@@ -45,21 +45,21 @@ func (d *draft) dropAddresses(e *entry, lost []netip.Addr) {
 func (d *draft) agrees(oldest, e *entry) bool {
 	switch {
 	case e.resolution != oldest.resolution:
-		d.problem(e, "spec.resolution", conflict, "ServiceEntry %q defines %q with another resolution, is older and wins; give both the same one",
-			oldest.Name, d.service.Hostname)
+		d.problem(e, "spec.resolution", conflict, "ServiceEntry %s/%s defines %q with another resolution, is older and wins; give both the same one",
+			oldest.Namespace, oldest.Name, d.service.Hostname)
 		return false
 	case e.external != oldest.external:
-		d.problem(e, "spec.location", conflict, "ServiceEntry %q defines %q with another location, is older and wins; give both the same one",
-			oldest.Name, d.service.Hostname)
+		d.problem(e, "spec.location", conflict, "ServiceEntry %s/%s defines %q with another location, is older and wins; give both the same one",
+			oldest.Namespace, oldest.Name, d.service.Hostname)
 		return false
 	}
 	if !reflect.DeepEqual(e.visible, oldest.visible) {
-		d.problem(e, "spec.exportTo", conflict, "ServiceEntry %q shows %q to other namespaces, is older and wins; give both the same exportTo",
-			oldest.Name, d.service.Hostname)
+		d.problem(e, "spec.exportTo", conflict, "ServiceEntry %s/%s shows %q to other namespaces, is older and wins; give both the same exportTo",
+			oldest.Namespace, oldest.Name, d.service.Hostname)
 	}
 	if !slices.Equal(e.addresses, oldest.addresses) || !slices.Equal(e.ranges, oldest.ranges) {
-		d.problem(e, "spec.addresses", conflict, "ServiceEntry %q gives %q other addresses, is older and wins; give both the same ones",
-			oldest.Name, d.service.Hostname)
+		d.problem(e, "spec.addresses", conflict, "ServiceEntry %s/%s gives %q other addresses, is older and wins; give both the same ones",
+			oldest.Namespace, oldest.Name, d.service.Hostname)
 	}
 	return true
 }
@@ -91,6 +91,8 @@ func (d *draft) add(p part) {
 			continue
 		}
 		if d.service.Resolution == model.ByDNSRoundRobin && len(d.endpoints[i]) > 0 {
+			d.problem(p.entry, "spec.endpoints", conflict, "resolution DNS_ROUND_ROBIN takes one endpoint, and that of ServiceEntry %s/%s, which is older, serves port %d of %q; remove one of them, or use DNS in both",
+				d.owners[i].Namespace, d.owners[i].Name, port.Number, d.service.Hostname)
 			continue
 		}
 		d.endpoints[i] = append(d.endpoints[i], d.behind(p, port, machines)...)
@@ -105,9 +107,10 @@ func (d *draft) port(p part, port port) (int, bool) {
 	case !there:
 		d.service.Ports = slices.Insert(d.service.Ports, i, port.Port)
 		d.endpoints = slices.Insert(d.endpoints, i, nil)
+		d.owners = slices.Insert(d.owners, i, p.entry)
 	case d.service.Ports[i].Protocol != port.Protocol:
-		d.problem(p.entry, port.field+".protocol", conflict, "port %d of %q is %s here and %s in an older ServiceEntry, which wins; give both the same protocol",
-			port.Number, d.service.Hostname, port.Protocol, d.service.Ports[i].Protocol)
+		d.problem(p.entry, port.field+".protocol", conflict, "port %d of %q is %s here and %s in ServiceEntry %s/%s, which is older and wins; give both the same protocol",
+			port.Number, d.service.Hostname, port.Protocol, d.service.Ports[i].Protocol, d.owners[i].Namespace, d.owners[i].Name)
 		return 0, false
 	}
 	return i, true

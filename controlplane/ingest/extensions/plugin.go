@@ -41,7 +41,7 @@ func (r *reader) plugin(o *extensions.WasmPlugin) (*model.WasmPlugin, Wanted) {
 	spec := &o.Spec
 	p := &model.WasmPlugin{
 		Origin:     r.origin,
-		Target:     r.target(spec.GetSelector(), spec.GetTargetRef(), spec.GetTargetRefs()),
+		Target:     r.target(spec),
 		Network:    spec.GetType() == api.PluginType_NETWORK,
 		PluginName: spec.GetPluginName(), Priority: spec.GetPriority().GetValue(),
 	}

@@ -4,11 +4,10 @@ package extensions
 
 import (
 	"fmt"
-	"strings"
 
-	typeapi "istio.io/api/type/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/isthmesh/isthmesh/controlplane/ingest/target"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -20,9 +19,6 @@ const (
 	notSupported = "NotSupported"
 	unavailable  = "ModuleUnavailable"
 )
-
-// noPod selects no pod: labels have no such characters.
-const noPod = "*=*"
 
 // reader collects what is wrong with one object.
 type reader struct {
@@ -72,50 +68,9 @@ var strategyNames = map[model.FailStrategy]string{
 }
 
 // target reads what a plugin applies to.
-func (r *reader) target(selector *typeapi.WorkloadSelector, one *typeapi.PolicyTargetReference, refs []*typeapi.PolicyTargetReference) model.Target {
-	if one != nil {
-		refs = append([]*typeapi.PolicyTargetReference{one}, refs...)
-	}
-	labels := selector.GetMatchLabels()
-	t := model.Target{Selector: model.LabelsOf(labels)}
-	for k, v := range labels {
-		if strings.ContainsAny(k+v, "*,=") || k == "" {
-			r.refuse("spec.selector.matchLabels", "a label in it can't be on a pod, so the plugin selects none; a selector has whole labels and no wildcards")
-			t.Selector = noPod
-			break
-		}
-	}
-	if len(labels) > 0 && len(refs) > 0 {
-		r.refuse("spec.targetRefs", "selector and targetRefs exclude each other; remove one of them")
-	}
-	for i, ref := range refs {
-		r.checkRef(fmt.Sprintf("spec.targetRefs[%d]", i), ref)
-		group := ref.GetGroup()
-		if group == "core" {
-			group = ""
-		}
-		t.Refs = append(t.Refs, model.TargetRef{Group: group, Kind: ref.GetKind(), Name: ref.GetName()})
-	}
-	return t
-}
-
-func (r *reader) checkRef(field string, ref *typeapi.PolicyTargetReference) {
-	if ref.GetNamespace() != "" && ref.GetNamespace() != r.origin.Namespace {
-		r.refuse(field+".namespace", "a plugin targets objects of its own namespace; put it into namespace %.100q", ref.GetNamespace())
-	}
-	if ref.GetName() == "" {
-		r.refuse(field+".name", "no object is named; give its name")
-	}
-	switch ref.GetGroup() + "/" + ref.GetKind() {
-	case "gateway.networking.k8s.io/Gateway":
-	case "gateway.networking.k8s.io/GatewayClass":
-		if r.origin.Namespace != r.settings.RootNamespace {
-			r.refuse(field, "a plugin for a GatewayClass must be in the root namespace; move it to %q", r.settings.RootNamespace)
-		}
-	case "/Service", "core/Service", "networking.istio.io/ServiceEntry":
-		r.tell(field, notSupported, "plugins for a %s run at waypoints, which there are none of; "+
-			"select the workloads with spec.selector instead", ref.GetKind())
-	default:
-		r.refuse(field, "plugins don't apply to %.100q of group %.100q; use Gateway or GatewayClass of gateway.networking.k8s.io", ref.GetKind(), ref.GetGroup())
-	}
+func (r *reader) target(spec target.Spec) model.Target {
+	return target.Owner{
+		Noun: "plugin", Plural: "plugins", Namespace: r.origin.Namespace, RootNamespace: r.settings.RootNamespace,
+		Refuse: r.refuse, Unused: func(field, format string, args ...any) { r.tell(field, notSupported, format, args...) },
+	}.Read(spec)
 }

@@ -4,6 +4,7 @@ package gatewayapi
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -39,28 +40,47 @@ func (b *bodyBuilder) httpFilters(at string, all []gateway.HTTPRouteFilter) *fil
 		spec := &all[i]
 		field := fmt.Sprintf("%s.filters[%d]", at, i)
 		switch spec.Type {
-		case gateway.HTTPRouteFilterRequestHeaderModifier:
-			out.headers.Request = headerOps(out.headers.Request, spec.RequestHeaderModifier)
-		case gateway.HTTPRouteFilterResponseHeaderModifier:
-			out.headers.Response = headerOps(out.headers.Response, spec.ResponseHeaderModifier)
 		case gateway.HTTPRouteFilterRequestRedirect:
 			out.redirect = redirect(spec.RequestRedirect)
 		case gateway.HTTPRouteFilterURLRewrite:
 			out.rewrite = rewrite(spec.URLRewrite)
-		case gateway.HTTPRouteFilterRequestMirror:
-			b.mirror(out, field, spec.RequestMirror)
 		case gateway.HTTPRouteFilterCORS:
 			out.cors = cors(spec.CORS)
-		case gateway.HTTPRouteFilterExtensionRef:
-			b.extension(out, field, spec.ExtensionRef)
 		default:
-			out.fault.first(faultf(gateway.RouteReasonUnsupportedValue, "%s: filter type %q is not supported: remove it.", field, spec.Type))
+			b.filter(out, field, &gateway.GRPCRouteFilter{
+				Type: gateway.GRPCRouteFilterType(spec.Type), RequestHeaderModifier: spec.RequestHeaderModifier,
+				ResponseHeaderModifier: spec.ResponseHeaderModifier, RequestMirror: spec.RequestMirror, ExtensionRef: spec.ExtensionRef,
+			})
 		}
 	}
 	if out.redirect != nil && out.rewrite != nil {
 		out.fault.first(faultf(gateway.RouteReasonIncompatibleFilters, "%s.filters: RequestRedirect and URLRewrite can't both be there: remove one.", at))
 	}
 	return out
+}
+
+func (b *bodyBuilder) grpcFilters(at string, all []gateway.GRPCRouteFilter) *filters {
+	out := &filters{}
+	for i := range all {
+		b.filter(out, fmt.Sprintf("%s.filters[%d]", at, i), &all[i])
+	}
+	return out
+}
+
+// filter of a kind that both HTTPRoutes and GRPCRoutes have.
+func (b *bodyBuilder) filter(out *filters, field string, spec *gateway.GRPCRouteFilter) {
+	switch spec.Type {
+	case gateway.GRPCRouteFilterRequestHeaderModifier:
+		out.headers.Request = headerOps(out.headers.Request, spec.RequestHeaderModifier)
+	case gateway.GRPCRouteFilterResponseHeaderModifier:
+		out.headers.Response = headerOps(out.headers.Response, spec.ResponseHeaderModifier)
+	case gateway.GRPCRouteFilterRequestMirror:
+		b.mirror(out, field, spec.RequestMirror)
+	case gateway.GRPCRouteFilterExtensionRef:
+		b.extension(out, field, spec.ExtensionRef)
+	default:
+		out.fault.first(faultf(gateway.RouteReasonUnsupportedValue, "%s: filter type %q is not supported: remove it.", field, spec.Type))
+	}
 }
 
 // extension: no kind of filter of others is known, so its requests must fail.
@@ -72,27 +92,6 @@ func (b *bodyBuilder) extension(out *filters, field string, ref *gateway.LocalOb
 	f := faultf(gateway.RouteReasonInvalidKind, "%s: no filter is known by %s: remove it.", field, what)
 	out.invalid = f.message
 	b.references.refs.first(f)
-}
-
-func (b *bodyBuilder) grpcFilters(at string, all []gateway.GRPCRouteFilter) *filters {
-	out := &filters{}
-	for i := range all {
-		spec := &all[i]
-		field := fmt.Sprintf("%s.filters[%d]", at, i)
-		switch spec.Type {
-		case gateway.GRPCRouteFilterRequestHeaderModifier:
-			out.headers.Request = headerOps(out.headers.Request, spec.RequestHeaderModifier)
-		case gateway.GRPCRouteFilterResponseHeaderModifier:
-			out.headers.Response = headerOps(out.headers.Response, spec.ResponseHeaderModifier)
-		case gateway.GRPCRouteFilterRequestMirror:
-			b.mirror(out, field, spec.RequestMirror)
-		case gateway.GRPCRouteFilterExtensionRef:
-			b.extension(out, field, spec.ExtensionRef)
-		default:
-			out.fault.first(faultf(gateway.RouteReasonUnsupportedValue, "%s: filter type %q is not supported: remove it.", field, spec.Type))
-		}
-	}
-	return out
 }
 
 // headerOps adds a filter to what there is; of several values for one name the first counts.
@@ -206,5 +205,5 @@ func originMatch(o string) model.Match {
 	if !wild {
 		return model.Match{Kind: model.MatchExact, Value: o}
 	}
-	return model.Match{Kind: model.MatchRegex, Value: quoteRegex(before) + "[^/]+" + quoteRegex(after)}
+	return model.Match{Kind: model.MatchRegex, Value: regexp.QuoteMeta(before) + "[^/]+" + regexp.QuoteMeta(after)}
 }

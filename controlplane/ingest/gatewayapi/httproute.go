@@ -8,20 +8,28 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
 func (x *index) httpRoute(o *gateway.HTTPRoute) *route {
-	r := &route{of: objectOf(kindHTTPRoute, o), origin: originOf(kindHTTPRoute, o), spec: &o.Spec.CommonRouteSpec, hosts: hostnames(o.Spec.Hostnames)}
+	return x.route(kindHTTPRoute, o, &o.Spec.CommonRouteSpec, o.Spec.Hostnames, len(o.Spec.Rules),
+		func(b *bodyBuilder, i int) { b.http(i, &o.Spec.Rules[i]) })
+}
+
+// route reads what routes of all kinds have; its n rules are read one by one,
+// for each kind of parent.
+func (x *index) route(kind string, o metav1.Object, spec *gateway.CommonRouteSpec, hosts []gateway.Hostname, n int, rule func(*bodyBuilder, int)) *route {
+	r := &route{of: objectOf(kind, o), origin: originOf(kind, o), spec: spec, hosts: hostnames(hosts)}
 	x.checkCommon(r)
 	r.body = func(refs *references) body {
 		b := &bodyBuilder{references: refs, of: r.of}
-		for i := range o.Spec.Rules {
-			b.http(i, &o.Spec.Rules[i])
+		for i := range n {
+			rule(b, i)
 		}
-		return b.done(len(o.Spec.Rules))
+		return b.done(n)
 	}
 	return r
 }
@@ -70,68 +78,25 @@ func (b *bodyBuilder) done(rules int) body {
 }
 
 func (b *bodyBuilder) http(i int, spec *gateway.HTTPRouteRule) {
-	at := fmt.Sprintf("spec.rules[%d]", i)
-	rule := model.HTTPRule{Name: string(deref(spec.Name, ""))}
-	unsupported := func(f fault) {
-		rule.Invalid = f.message
-		b.drop(i, f)
-	}
+	r := b.begin(i, spec.Name)
 	for n := range spec.Matches {
 		m, f := httpMatch(&spec.Matches[n])
-		if !f.none() {
-			unsupported(fault{f.reason, fmt.Sprintf("matches[%d].%s", n, f.message)})
-			continue
-		}
-		rule.Matches = append(rule.Matches, m)
+		r.match(n, m, f)
 	}
-	if len(rule.Matches) == 0 && rule.Invalid != "" {
-		// The rule must not take over what its matches didn't mean.
+	if r.meansNothing() {
 		return
 	}
-	filters := b.httpFilters(at, spec.Filters)
-	if !filters.fault.none() {
-		unsupported(filters.fault)
-	}
-	filters.onto(&rule)
-	if filters.invalid != "" {
-		rule.Invalid = filters.invalid
-	}
+	r.filtered(b.httpFilters(r.at, spec.Filters))
 	for n := range spec.BackendRefs {
 		ref := &spec.BackendRefs[n]
-		field := fmt.Sprintf("%s.backendRefs[%d]", at, n)
-		d := b.destination(field, ref.BackendObjectReference, ref.Weight)
-		own := b.httpFilters(field, ref.Filters)
-		d.Headers = own.headers
-		switch {
-		case !own.fault.none():
-			d.Invalid = own.fault.message
-			b.drop(i, own.fault)
-		case own.invalid != "":
-			d.Invalid = own.invalid
-		case !own.onlyHeaders():
-			d.Invalid = "a filter of a backendRef changes headers only"
-			b.drop(i, faultf(gateway.RouteReasonUnsupportedValue, "%s.filters: only header modifiers are supported here; put others into the rule's filters.", field))
-		}
-		rule.Destinations = append(rule.Destinations, d)
+		r.backend(n, ref.BackendRef, func(field string) *filters { return b.httpFilters(field, ref.Filters) })
 	}
-	if f := timeouts(&rule, spec.Timeouts); !f.none() {
-		unsupported(f)
+	r.unsupported(timeouts(&r.rule, spec.Timeouts))
+	r.unsupported(retries(&r.rule, spec.Retry))
+	if r.rule.Redirect != nil {
+		r.rule.Destinations = nil
 	}
-	if f := retries(&rule, spec.Retry); !f.none() {
-		unsupported(f)
-	}
-	b.sessions(at, spec.SessionPersistence)
-	if rule.Redirect != nil {
-		rule.Destinations = nil
-	}
-	b.body.http = append(b.body.http, rule)
-}
-
-func (b *bodyBuilder) sessions(at string, s *gateway.SessionPersistence) {
-	if s != nil {
-		b.problem(b.of, at+".sessionPersistence", notSupported,
-			"sessions are not kept on one backend by a route: use a DestinationRule with consistentHash.httpCookie on the Service")
-	}
+	r.end(spec.SessionPersistence)
 }
 
 // duration of the Gateway API (GEP-2257), which is a part of Go's. Zero means no limit.

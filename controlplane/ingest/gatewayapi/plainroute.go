@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -18,47 +17,29 @@ type forward struct {
 	to   []model.Destination
 }
 
-// plain reads a route whose rules only forward; n of them, of which backends
-// gives the name and the backends, and add takes what became of each.
-func (x *index) plain(kind string, o metav1.Object, spec *gateway.CommonRouteSpec, transport corev1.Protocol, n int,
-	backends func(i int) (*gateway.SectionName, []gateway.BackendRef), add func(*body, forward),
-) *route {
-	r := &route{of: objectOf(kind, o), origin: originOf(kind, o), spec: spec}
-	x.checkCommon(r)
-	r.body = func(refs *references) body {
-		refs.transport = transport
-		b := &bodyBuilder{references: refs, of: r.of}
-		for i := range n {
-			name, refs := backends(i)
-			add(&b.body, forward{string(deref(name, "")), b.all(fmt.Sprintf("spec.rules[%d]", i), refs)})
-		}
-		return b.done(n)
-	}
-	return r
+// plain reads a rule that only forwards.
+func (b *bodyBuilder) plain(i int, rule *gateway.SectionName, backends []gateway.BackendRef) forward {
+	return forward{string(deref(rule, "")), b.all(fmt.Sprintf("spec.rules[%d]", i), backends)}
 }
 
 func (x *index) tlsRoute(o *gateway.TLSRoute) *route {
-	r := x.plain(kindTLSRoute, o, &o.Spec.CommonRouteSpec, "", len(o.Spec.Rules),
-		func(i int) (*gateway.SectionName, []gateway.BackendRef) {
-			return o.Spec.Rules[i].Name, o.Spec.Rules[i].BackendRefs
-		},
-		func(b *body, f forward) { b.tls = append(b.tls, model.TLSRule{Name: f.name, Destinations: f.to}) })
-	r.hosts = hostnames(o.Spec.Hostnames)
-	return r
+	return x.route(kindTLSRoute, o, &o.Spec.CommonRouteSpec, o.Spec.Hostnames, len(o.Spec.Rules), func(b *bodyBuilder, i int) {
+		f := b.plain(i, o.Spec.Rules[i].Name, o.Spec.Rules[i].BackendRefs)
+		b.tls = append(b.tls, model.TLSRule{Name: f.name, Destinations: f.to})
+	})
 }
 
 func (x *index) tcpRoute(o *gateway.TCPRoute) *route {
-	return x.plain(kindTCPRoute, o, &o.Spec.CommonRouteSpec, "", len(o.Spec.Rules),
-		func(i int) (*gateway.SectionName, []gateway.BackendRef) {
-			return o.Spec.Rules[i].Name, o.Spec.Rules[i].BackendRefs
-		},
-		func(b *body, f forward) { b.tcp = append(b.tcp, model.TCPRule{Name: f.name, Destinations: f.to}) })
+	return x.route(kindTCPRoute, o, &o.Spec.CommonRouteSpec, nil, len(o.Spec.Rules), func(b *bodyBuilder, i int) {
+		f := b.plain(i, o.Spec.Rules[i].Name, o.Spec.Rules[i].BackendRefs)
+		b.tcp = append(b.tcp, model.TCPRule{Name: f.name, Destinations: f.to})
+	})
 }
 
 func (x *index) udpRoute(o *gateway.UDPRoute) *route {
-	return x.plain(kindUDPRoute, o, &o.Spec.CommonRouteSpec, corev1.ProtocolUDP, len(o.Spec.Rules),
-		func(i int) (*gateway.SectionName, []gateway.BackendRef) {
-			return o.Spec.Rules[i].Name, o.Spec.Rules[i].BackendRefs
-		},
-		func(b *body, f forward) { b.udp = append(b.udp, model.TCPRule{Name: f.name, Destinations: f.to}) })
+	return x.route(kindUDPRoute, o, &o.Spec.CommonRouteSpec, nil, len(o.Spec.Rules), func(b *bodyBuilder, i int) {
+		b.transport = corev1.ProtocolUDP
+		f := b.plain(i, o.Spec.Rules[i].Name, o.Spec.Rules[i].BackendRefs)
+		b.udp = append(b.udp, model.TCPRule{Name: f.name, Destinations: f.to})
+	})
 }

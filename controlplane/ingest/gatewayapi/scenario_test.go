@@ -3,16 +3,12 @@
 package gatewayapi_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/tools/txtar"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
@@ -20,9 +16,8 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/ingest/gatewayapi"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/manifest"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite what is wanted in each scenario of testdata")
 
 // class is in every scenario.
 const class = `
@@ -36,39 +31,12 @@ spec: {controllerName: istio.io/gateway-controller}
 // TestScenarios builds the objects of each file. Files: objects.yaml,
 // credentials.yaml (what Secrets and ConfigMaps hold), want.
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenarios in testdata: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			archive, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			in := read(t, archive)
-			got := show(gatewayapi.Build(in, nil))
-			compareReversed(t, in, got)
-			i := slices.IndexFunc(archive.Files, func(f txtar.File) bool { return f.Name == "want" })
-			if *update {
-				if i < 0 {
-					i = len(archive.Files)
-					archive.Files = append(archive.Files, txtar.File{Name: "want"})
-				}
-				archive.Files[i].Data = []byte(got)
-				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if i < 0 {
-				t.Fatal("no want; run go test with -update")
-			}
-			if diff := cmp.Diff(string(archive.Files[i].Data), got); diff != "" {
-				t.Errorf("differs (-want +got):\n%s", diff)
-			}
-		})
-	}
+	golden.Archives(t, "want", []string{"objects.yaml", "credentials.yaml"}, func(t *testing.T, parts map[string][]byte) string {
+		in := read(t, parts)
+		got := show(gatewayapi.Build(in, nil))
+		compareReversed(t, in, got)
+		return got
+	})
 }
 
 // credential as a scenario writes it; what is filled is there.
@@ -77,37 +45,33 @@ type credential struct {
 	ConfigMap, Certificate, CA bool
 }
 
-func read(t *testing.T, archive *txtar.Archive) gatewayapi.Input {
+func read(t *testing.T, parts map[string][]byte) gatewayapi.Input {
 	t.Helper()
-	in := gatewayapi.Input{Settings: &model.Settings{DomainSuffix: "cluster.local"}}
-	for _, f := range archive.Files {
-		switch f.Name {
-		case "objects.yaml":
-			all, err := manifest.Read([]byte(class + string(f.Data)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			g := all.GatewayAPI
-			in.GatewayClasses, in.Gateways, in.ListenerSets = g.GatewayClasses, g.Gateways, g.ListenerSets
-			in.HTTPRoutes, in.GRPCRoutes, in.TLSRoutes, in.TCPRoutes, in.UDPRoutes = g.HTTPRoutes, g.GRPCRoutes, g.TLSRoutes, g.TCPRoutes, g.UDPRoutes
-			in.ReferenceGrants, in.BackendTLSPolicies = g.ReferenceGrants, g.BackendTLSPolicies
-			in.Namespaces, in.Services, in.ServiceImports = all.Namespaces, all.Services, all.ServiceImports
-		case "credentials.yaml":
-			var all []credential
-			if err := yaml.UnmarshalStrict(f.Data, &all); err != nil {
-				t.Fatal(err)
-			}
-			for _, c := range all {
-				m := &model.Credential{CredentialRef: model.CredentialRef{Namespace: c.Namespace, Name: c.Name, ConfigMap: c.ConfigMap}, Invalid: c.Invalid}
-				if c.Certificate {
-					m.Certificate = []byte("certificate")
-				}
-				if c.CA {
-					m.CA = []byte("ca")
-				}
-				in.Credentials = append(in.Credentials, m)
-			}
+	all, err := manifest.Read([]byte(class + string(parts["objects.yaml"])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := all.GatewayAPI
+	in := gatewayapi.Input{
+		Settings:       &model.Settings{DomainSuffix: "cluster.local"},
+		GatewayClasses: g.GatewayClasses, Gateways: g.Gateways, ListenerSets: g.ListenerSets,
+		HTTPRoutes: g.HTTPRoutes, GRPCRoutes: g.GRPCRoutes, TLSRoutes: g.TLSRoutes, TCPRoutes: g.TCPRoutes, UDPRoutes: g.UDPRoutes,
+		ReferenceGrants: g.ReferenceGrants, BackendTLSPolicies: g.BackendTLSPolicies,
+		Namespaces: all.Namespaces, Services: all.Services, ServiceImports: all.ServiceImports,
+	}
+	var credentials []credential
+	if err := yaml.UnmarshalStrict(parts["credentials.yaml"], &credentials); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range credentials {
+		m := &model.Credential{CredentialRef: model.CredentialRef{Namespace: c.Namespace, Name: c.Name, ConfigMap: c.ConfigMap}, Invalid: c.Invalid}
+		if c.Certificate {
+			m.Certificate = []byte("certificate")
 		}
+		if c.CA {
+			m.CA = []byte("ca")
+		}
+		in.Credentials = append(in.Credentials, m)
 	}
 	return in
 }

@@ -38,7 +38,14 @@ type port struct {
 	Number    uint16                 `json:"number"`
 	Protocol  string                 `json:"protocol"`
 	Zones     []zone                 `json:"zones"`
+	Subsets   []subset               `json:"subsets"`
 	Endpoints []model.ExportEndpoint `json:"endpoints"`
+}
+
+type subset struct {
+	Name   string            `json:"name"`
+	Labels map[string]string `json:"labels"`
+	Zones  []zone            `json:"zones"`
 }
 
 type zone struct {
@@ -81,12 +88,21 @@ func (s service) model() (*model.Export, error) {
 			return nil, fmt.Errorf("port %d: protocol %q is unknown", p.Number, p.Protocol)
 		}
 		q := model.ExportPort{Name: p.Name, Number: p.Number, Protocol: protocol, Endpoints: p.Endpoints}
-		for _, z := range p.Zones {
-			q.Zones = append(q.Zones, model.ZoneCount{Locality: z.Locality, Ready: z.Ready})
+		q.Zones = counts(p.Zones)
+		for _, s := range p.Subsets {
+			q.Subsets = append(q.Subsets, model.ExportSubset{Name: s.Name, Labels: model.LabelsOf(s.Labels), Zones: counts(s.Zones)})
 		}
 		out.Ports = append(out.Ports, q)
 	}
 	return out, nil
+}
+
+func counts(zones []zone) []model.ZoneCount {
+	var out []model.ZoneCount
+	for _, z := range zones {
+		out = append(out, model.ZoneCount{Locality: z.Locality, Ready: z.Ready})
+	}
+	return out
 }
 
 // protocolNamed is the inverse of Protocol.String; no name is Auto.

@@ -160,9 +160,7 @@ func (r *reader) locality(field string, b *api.LoadBalancerSettings) *model.Loca
 			r.refuse(field, "localityLbSetting and zoneAwareLbSetting exclude each other; keep one")
 			return nil
 		}
-		r.tell(field+".zoneAwareLbSetting", notSupported,
-			"zones are not balanced by their sizes here, the mesh's locality settings hold; use localityLbSetting")
-		return nil
+		return traffic.ZoneAware(zone, r.below(field+".zoneAwareLbSetting"))
 	}
 	return traffic.Locality(l, r.below(field+".localityLbSetting"))
 }

@@ -37,6 +37,7 @@ type Output struct {
 	Gateways []*model.Gateway
 	Scopes   []*model.Scope
 	Patches  []*model.Patch
+	Proxies  []*model.ProxyConfig
 	Problems []model.Problem
 
 	settings        *model.Settings
@@ -45,7 +46,7 @@ type Output struct {
 	gateways        memo[*networking.Gateway, *model.Gateway]
 	sidecars        memo[*networking.Sidecar, *model.Scope]
 	filters         memo[*networkingalpha.EnvoyFilter, []*model.Patch]
-	proxies         memo[*networkingbeta.ProxyConfig, struct{}]
+	proxies         memo[*networkingbeta.ProxyConfig, *model.ProxyConfig]
 }
 
 // Build makes Istio's networking part of a mesh. Prev is the last output, or
@@ -57,7 +58,7 @@ func Build(in Input, prev *Output) *Output {
 		prev = &Output{}
 		if last != nil {
 			prev.Routings, prev.Policies, prev.Gateways = last.Routings, last.Policies, last.Gateways
-			prev.Scopes, prev.Patches = last.Scopes, last.Patches
+			prev.Scopes, prev.Patches, prev.Proxies = last.Scopes, last.Patches, last.Proxies
 		}
 	}
 	if in.Settings == nil {
@@ -93,9 +94,11 @@ func Build(in Input, prev *Output) *Output {
 	}, tell)
 	out.Patches = keep.Share(prev.Patches, inOrder(in.EnvoyFilters, out.filters, in.Settings.RootNamespace))
 
-	out.proxies = readAll(in.ProxyConfigs, prev.proxies, func(o *networkingbeta.ProxyConfig) (struct{}, []model.Problem) {
-		return struct{}{}, readProxyConfig(o, in.Settings)
+	out.proxies = readAll(in.ProxyConfigs, prev.proxies, func(o *networkingbeta.ProxyConfig) (*model.ProxyConfig, []model.Problem) {
+		return readProxyConfig(o, in.Settings)
 	}, tell)
+	out.Proxies = keep.Share(prev.Proxies, byAge(values(in.ProxyConfigs, out.proxies)))
+	tell(twoConfigs(out.Proxies))
 	return out
 }
 
@@ -194,7 +197,7 @@ func twoDefaults(scopes []*model.Scope) []model.Problem {
 		}
 		if older := first[s.Namespace]; older != nil {
 			problems = append(problems, s.Problem("spec.workloadSelector", conflict,
-				"Sidecar \""+older.Name+"\" is older and for all workloads of this namespace, so it holds; add a selector, or remove one of them"))
+				"Sidecar "+older.Namespace+"/"+older.Name+" is older and for all workloads of this namespace, so it holds; add a selector, or remove one of them"))
 			continue
 		}
 		first[s.Namespace] = s

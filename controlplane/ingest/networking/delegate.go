@@ -3,6 +3,7 @@
 package networking
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -112,23 +113,11 @@ func inherit(root, rule model.HTTPRule, matches []model.HTTPMatch) model.HTTPRul
 	if rule.Invalid != "" {
 		return rule
 	}
-	if rule.Rewrite == nil {
-		rule.Rewrite = root.Rewrite
-	}
-	if rule.Timeout == nil {
-		rule.Timeout = root.Timeout
-	}
-	if rule.Retries == nil {
-		rule.Retries = root.Retries
-	}
-	if rule.Fault == nil {
-		rule.Fault = root.Fault
-	}
+	rule.Rewrite, rule.Timeout = cmp.Or(rule.Rewrite, root.Rewrite), cmp.Or(rule.Timeout, root.Timeout)
+	rule.Retries, rule.Fault = cmp.Or(rule.Retries, root.Retries), cmp.Or(rule.Fault, root.Fault)
+	rule.CORS = cmp.Or(rule.CORS, root.CORS)
 	if rule.Mirrors == nil {
 		rule.Mirrors = root.Mirrors
-	}
-	if rule.CORS == nil {
-		rule.CORS = root.CORS
 	}
 	rule.Headers.Request = joinOps(root.Headers.Request, rule.Headers.Request)
 	rule.Headers.Response = joinOps(root.Headers.Response, rule.Headers.Response)

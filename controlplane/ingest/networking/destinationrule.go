@@ -24,6 +24,7 @@ func readDestinationRule(o *networking.DestinationRule, settings *model.Settings
 		Visible: r.visibility(spec.GetExportTo(), settings.PolicyExportTo),
 		Policy:  r.trafficPolicy("spec.trafficPolicy", spec.GetTrafficPolicy()),
 	}
+	r.failover("spec.trafficPolicy", &out.Policy.PortPolicy)
 	if s := spec.GetWorkloadSelector(); s != nil {
 		selector, ok := r.labels("spec.workloadSelector.matchLabels", s.GetMatchLabels())
 		out.Selector, usable = selector, usable && ok
@@ -61,7 +62,26 @@ func (r *reader) addSubset(field string, s *api.Subset, p *model.DestinationPoli
 		return
 	}
 	own := r.trafficPolicy(field+".trafficPolicy", s.GetTrafficPolicy())
-	p.Subsets = append(p.Subsets, model.Subset{Name: s.GetName(), Labels: labels, Policy: fill(own, p.Policy)})
+	filled := fill(own, p.Policy)
+	if own.Balancer != nil {
+		r.failover(field+".trafficPolicy", &filled.PortPolicy)
+	}
+	p.Subsets = append(p.Subsets, model.Subset{Name: s.GetName(), Labels: labels, Policy: filled})
+}
+
+// failover tells when a policy orders localities and finds no endpoint ill.
+func (r *reader) failover(field string, p *model.PortPolicy) {
+	if p.Balancer == nil || p.Outliers != nil || r.settings.Outliers != nil {
+		return
+	}
+	l := p.Balancer.Locality
+	switch {
+	case l == nil || l.Disabled || len(l.Failover)+len(l.FailoverPriority) == 0:
+	case l.Zones != nil:
+		r.tell(field+".outlierDetection", noEffect, "without it no endpoint is found ill, so failover and failoverPriority hold for empty regions only; add it")
+	default:
+		r.tell(field+".outlierDetection", noEffect, "without it no endpoint is found ill, so failover and failoverPriority change nothing; add it")
+	}
 }
 
 // fill takes from the host's policy what a subset's leaves out.
@@ -78,31 +98,14 @@ func fill(own, host model.TrafficPolicy) model.TrafficPolicy {
 		}
 	}
 	slices.SortFunc(out.Ports, func(a, b model.PortPolicy) int { return cmp.Compare(a.Port, b.Port) })
-	if own.Tunnel == nil {
-		out.Tunnel = host.Tunnel
-	}
-	if own.ProxyProtocol == 0 {
-		out.ProxyProtocol = host.ProxyProtocol
-	}
-	if own.RetryBudget == nil {
-		out.RetryBudget = host.RetryBudget
-	}
+	out.Tunnel, out.RetryBudget = cmp.Or(own.Tunnel, host.Tunnel), cmp.Or(own.RetryBudget, host.RetryBudget)
+	out.ProxyProtocol = cmp.Or(own.ProxyProtocol, host.ProxyProtocol)
 	return out
 }
 
 func fillPort(own, host model.PortPolicy) model.PortPolicy {
-	if own.Balancer == nil {
-		own.Balancer = host.Balancer
-	}
-	if own.Connections == nil {
-		own.Connections = host.Connections
-	}
-	if own.Outliers == nil {
-		own.Outliers = host.Outliers
-	}
-	if own.TLS == nil {
-		own.TLS = host.TLS
-	}
+	own.Balancer, own.Connections = cmp.Or(own.Balancer, host.Balancer), cmp.Or(own.Connections, host.Connections)
+	own.Outliers, own.TLS = cmp.Or(own.Outliers, host.Outliers), cmp.Or(own.TLS, host.TLS)
 	return own
 }
 
@@ -147,6 +150,7 @@ func (r *reader) addPort(field string, p *api.TrafficPolicy_PortTrafficPolicy, t
 	case there[out.Port]:
 		r.refuse(field+".port.number", "port %d is there already, whose settings are used; join the two", out.Port)
 	default:
+		r.failover(field, &out)
 		there[out.Port] = true
 		to.Ports = append(to.Ports, out)
 	}

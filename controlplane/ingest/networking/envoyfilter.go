@@ -72,14 +72,12 @@ var patchMatches = map[api.EnvoyFilter_ApplyTo]string{
 	api.EnvoyFilter_NETWORK_FILTER: "listener", api.EnvoyFilter_HTTP_FILTER: "listener",
 	api.EnvoyFilter_ROUTE_CONFIGURATION: "routeConfiguration", api.EnvoyFilter_VIRTUAL_HOST: "routeConfiguration",
 	api.EnvoyFilter_HTTP_ROUTE: "routeConfiguration", api.EnvoyFilter_CLUSTER: "cluster", api.EnvoyFilter_EXTENSION_CONFIG: "",
+	api.EnvoyFilter_BOOTSTRAP: "",
 }
 
 func (r *reader) patch(field string, p *api.EnvoyFilter_EnvoyConfigObjectPatch) *model.Patch {
 	kind, known := patchMatches[p.GetApplyTo()]
 	switch {
-	case p.GetApplyTo() == api.EnvoyFilter_BOOTSTRAP:
-		r.tell(field+".applyTo", notSupported, "the bootstrap is made before the control plane is asked, so it isn't patched; use ProxyConfig or the proxy's annotations")
-		return nil
 	case !known:
 		r.refuse(field+".applyTo", "it doesn't say what is patched; use such as HTTP_FILTER or CLUSTER")
 		return nil
@@ -158,6 +156,8 @@ func (r *reader) operation(field string, p *api.EnvoyFilter_EnvoyConfigObjectPat
 		r.refuse(field+".operation", "%ss are not in an order, so %s finds no place for one; use ADD", to, op)
 	case to == api.EnvoyFilter_ROUTE_CONFIGURATION && op != api.EnvoyFilter_Patch_MERGE && op != api.EnvoyFilter_Patch_MERGE_AND_REPLACE_LIST:
 		r.refuse(field+".operation", "of a route configuration only MERGE is possible; use it, or patch VIRTUAL_HOST")
+	case to == api.EnvoyFilter_BOOTSTRAP && op != api.EnvoyFilter_Patch_MERGE && op != api.EnvoyFilter_Patch_MERGE_AND_REPLACE_LIST:
+		r.refuse(field+".operation", "of the bootstrap only MERGE is possible; use it")
 	case to == api.EnvoyFilter_EXTENSION_CONFIG && op != api.EnvoyFilter_Patch_ADD:
 		r.refuse(field+".operation", "of an extension configuration only ADD is possible; use it")
 	}

@@ -63,6 +63,9 @@ func (r *reader) listener(field string, s *api.Server) model.Listener {
 	if s.GetDefaultEndpoint() != "" {
 		r.tell(field+".defaultEndpoint", notSupported, "gateways send on as VirtualServices say; remove it, and bind a VirtualService")
 	}
+	if s.GetName() != "" {
+		r.tell(field+".name", noEffect, "statistics are named after the port; remove it")
+	}
 	if s.GetPort().GetTargetPort() != 0 { //nolint:staticcheck // the API still takes it
 		r.tell(field+".port.targetPort", noEffect, "the gateway's Service says which port is the target; remove it")
 	}

@@ -40,6 +40,9 @@ func describe(out *networking.Output) string {
 	for _, p := range out.Patches {
 		part(&b, "patch", p.Origin, p)
 	}
+	for _, p := range out.Proxies {
+		part(&b, "proxies", p.Origin, p)
+	}
 	for _, p := range out.Problems {
 		fmt.Fprintf(&b, "problem %s %s/%s %s: %s\n  %s\n", p.Kind, p.Namespace, p.Name, p.Field, p.Reason, p.Message)
 	}

@@ -6,26 +6,79 @@ import (
 	networking "istio.io/client-go/pkg/apis/networking/v1beta1"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/proxyconfig"
 )
 
 const kindProxyConfig = "ProxyConfig"
 
-// readProxyConfig tells which fields are not honoured: a proxy is configured
-// where it is injected, by annotation and MeshConfig.
-func readProxyConfig(o *networking.ProxyConfig, settings *model.Settings) []model.Problem {
+// readProxyConfig reads what proxies are given when they start. It is nil when
+// its selector can't be used, or nothing is left of it.
+func readProxyConfig(o *networking.ProxyConfig, settings *model.Settings) (*model.ProxyConfig, []model.Problem) {
 	r := newReader(kindProxyConfig, o, settings)
-	r.labels("spec.selector.matchLabels", o.Spec.GetSelector().GetMatchLabels())
+	selector, ok := r.labels("spec.selector.matchLabels", o.Spec.GetSelector().GetMatchLabels())
+	out := &model.ProxyConfig{Origin: r.origin, Selector: selector}
 	if c := o.Spec.GetConcurrency(); c != nil {
-		if c.GetValue() < 0 {
-			r.refuse("spec.concurrency", "%d is below zero; use 0 for all cores, or a number of threads", c.GetValue())
+		n := c.GetValue()
+		if n < 0 || n > proxyconfig.MaxConcurrency {
+			r.refuse("spec.concurrency", "%d is no number of workers; use 0 for one per processor, or 1 to %d", n, proxyconfig.MaxConcurrency)
+		} else {
+			out.Concurrency = &n
 		}
-		r.tell("spec.concurrency", notSupported, "proxies don't take it from here; use annotation proxy.istio.io/config on the pod, or meshConfig.defaultConfig")
 	}
-	if len(o.Spec.GetEnvironmentVariables()) > 0 {
-		r.tell("spec.environmentVariables", notSupported, "proxies don't take them from here; use annotation proxy.istio.io/config (proxyMetadata) on the pod, or meshConfig.defaultConfig")
+	variables := o.Spec.GetEnvironmentVariables()
+	for _, name := range sortedKeys(variables) {
+		f, set := proxyconfig.Variable(name, variables[name])
+		if f != nil {
+			r.found("spec.environmentVariables["+f.Field+"]", *f)
+		}
+		if set {
+			out.Environment = append(out.Environment, model.Header{Name: name, Value: variables[name]})
+		}
 	}
-	if o.Spec.GetImage() != nil {
-		r.tell("spec.image", notSupported, "proxies don't take it from here; use annotation sidecar.istio.io/proxyImage on the pod")
+	kind := o.Spec.GetImage().GetImageType()
+	if f := proxyconfig.ImageType(kind, settings.ProxyImageTypes); f != nil {
+		r.found("spec."+f.Field, *f)
+	} else {
+		out.ImageType = kind
 	}
-	return r.problems
+	if !ok || out.Concurrency == nil && out.Environment == nil && out.ImageType == "" {
+		return nil, r.problems
+	}
+	return out, r.problems
+}
+
+// found notes what another package finds wrong.
+func (r *reader) found(field string, f proxyconfig.Finding) {
+	if f.Reason == proxyconfig.Invalid {
+		r.refuse(field, "%s", f.Message)
+		return
+	}
+	r.tell(field, f.Reason, "%s", f.Message)
+}
+
+// twoConfigs tells of ProxyConfigs beside an older one of the same scope, which
+// holds. With selectors those of the same labels clash; others may choose the same
+// pod too, then the oldest of them holds for it.
+func twoConfigs(configs []*model.ProxyConfig) []model.Problem {
+	type scope struct {
+		namespace string
+		selector  model.Labels
+	}
+	first := map[scope]*model.ProxyConfig{}
+	var problems []model.Problem
+	for _, c := range configs {
+		k := scope{c.Namespace, c.Selector}
+		older := first[k]
+		if older == nil {
+			first[k] = c
+			continue
+		}
+		of := "all workloads of this namespace"
+		if c.Selector != "" {
+			of = "workloads with the same labels"
+		}
+		problems = append(problems, c.Problem("spec.selector", conflict,
+			"ProxyConfig "+older.Namespace+"/"+older.Name+" is older and for "+of+", so it holds and nothing of this one does; put them together, or change the selector"))
+	}
+	return problems
 }

@@ -98,12 +98,20 @@ func (r *reader) duration(field string, d *durationpb.Duration) *time.Duration {
 		return nil
 	}
 	v := d.AsDuration()
-	if d.CheckValid() != nil || v < time.Millisecond {
+	switch {
+	case d.GetSeconds() >= endOfTime:
+		r.refuse(field, "%ds is too long; give less than %ds", d.GetSeconds(), int64(endOfTime))
+		return nil
+	case d.CheckValid() != nil || v < time.Millisecond:
 		r.refuse(field, "%v is too short; give at least 1ms", v)
 		return nil
 	}
 	return &v
 }
+
+// endOfTime are the seconds from which on Envoy takes no duration: their
+// nanoseconds are too many for 64 bits.
+const endOfTime = 9223372036
 
 // orZero takes a duration of zero too, which turns something off.
 func (r *reader) orZero(field string, d *durationpb.Duration) *time.Duration {

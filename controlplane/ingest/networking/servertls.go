@@ -145,6 +145,9 @@ func (r *reader) clientCertificates(field string, t *api.ServerTLSSettings, out 
 	if asks && len(out.Credentials) == 0 && out.CAFile == "" && t.GetCaCertCredentialName() == "" {
 		r.refuse(field+".caCertificates", "mode %s needs the CA certificates of clients; name a file, or a Secret in caCertCredentialName", t.GetMode())
 	}
+	if out.Mode == model.TerminateTLS && out.CAFile != "" {
+		r.tell(field+".caCertificates", noEffect, "mode SIMPLE asks for no client certificate; use MUTUAL or OPTIONAL_MUTUAL, or remove it")
+	}
 	if name := t.GetCaCertCredentialName(); name != "" {
 		out.CA = r.credential(field+".caCertCredentialName", name)
 		if out.CA != nil {

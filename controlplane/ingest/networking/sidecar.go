@@ -42,18 +42,39 @@ func readSidecar(o *networking.Sidecar, settings *model.Settings) (*model.Scope,
 	for i, l := range spec.GetIngress() {
 		r.ingress(at("spec.ingress", i), l, out)
 	}
-	if p := spec.GetOutboundTrafficPolicy(); p != nil {
-		only := p.GetMode() == api.OutboundTrafficPolicy_REGISTRY_ONLY
-		out.RegistryOnly = &only
-		if p.GetEgressProxy() != nil {
-			r.tell("spec.outboundTrafficPolicy.egressProxy", notSupported,
-				"calls to unknown hosts are not sent through a proxy, they go where the caller meant; remove it")
-		}
-	}
+	r.unknownHosts("spec.outboundTrafficPolicy", spec.GetOutboundTrafficPolicy(), out)
 	if !ok {
 		return nil, r.problems
 	}
 	return out, r.problems
+}
+
+// unknownHosts says what becomes of calls to hosts that the mesh doesn't know.
+func (r *reader) unknownHosts(field string, p *api.OutboundTrafficPolicy, to *model.Scope) {
+	if p == nil {
+		return
+	}
+	switch p.GetMode() {
+	case api.OutboundTrafficPolicy_REGISTRY_ONLY, api.OutboundTrafficPolicy_ALLOW_ANY:
+	default:
+		r.refuse(field+".mode", "mode %d can't be at a Sidecar, and the mesh's holds; use REGISTRY_ONLY or ALLOW_ANY (ALLOW_ANY_DYNAMIC_DNS is MeshConfig's)", p.GetMode())
+		return
+	}
+	to.RegistryOnly = new(p.GetMode() == api.OutboundTrafficPolicy_REGISTRY_ONLY)
+	if p.GetEgressProxy() == nil {
+		return
+	}
+	before := r.refusals
+	proxy := r.destination(field+".egressProxy", p.GetEgressProxy())
+	if p.GetEgressProxy().GetPort() == nil {
+		r.refuse(field+".egressProxy.port", "it is missing; give the number of the proxy's port")
+	}
+	if *to.RegistryOnly {
+		r.refuse(field+".egressProxy", "REGISTRY_ONLY sends unknown hosts nowhere; remove it, or use ALLOW_ANY")
+	}
+	if r.refusals == before {
+		to.Proxy = &proxy
+	}
 }
 
 // protocols by their names in Istio's APIs.
@@ -102,6 +123,7 @@ func (r *reader) egress(field string, l *api.IstioEgressListener, last bool, to 
 			r.refuse(field+".bind", "%.100q is neither an address nor a Unix socket; write one", l.GetBind())
 		}
 	}
+	r.noTarget(field, port)
 	if port != nil {
 		out.Protocol = r.protocol(field+".port.protocol", port.GetProtocol())
 	}
@@ -122,6 +144,13 @@ func (r *reader) egress(field string, l *api.IstioEgressListener, last bool, to 
 		}
 	}
 	to.Egress = append(to.Egress, out)
+}
+
+// noTarget tells of a target of a port: Istio ignores it, too.
+func (r *reader) noTarget(field string, p *api.SidecarPort) {
+	if p.GetTargetPort() != 0 { //nolint:staticcheck // the API still takes it
+		r.tell(field+".port.targetPort", noEffect, "services say which port is the target, and defaultEndpoint where the application listens; remove it")
+	}
 }
 
 // egressHost is "namespace/host". A namespace that begins with ~ takes away.
@@ -175,6 +204,7 @@ func (r *reader) ingress(field string, l *api.IstioIngressListener, to *model.Sc
 			r.refuse(field+".bind", "%.100q is no address; write one, Unix sockets can't be here", l.GetBind())
 		}
 	}
+	r.noTarget(field, l.GetPort())
 	r.defaultEndpoint(field+".defaultEndpoint", l.GetDefaultEndpoint())
 	if t := l.GetTls(); t != nil {
 		out.TLS = r.serverTLS(field+".tls", t)

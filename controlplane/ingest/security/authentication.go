@@ -20,7 +20,7 @@ const discovery = "/.well-known/openid-configuration"
 // authentication reads a RequestAuthentication.
 func (r *reader) authentication(o *security.RequestAuthentication, in Input) (*model.RequestAuthentication, []Wanted) {
 	spec := &o.Spec
-	a := &model.RequestAuthentication{Origin: r.origin, Target: r.target(spec.GetSelector(), spec.GetTargetRef(), spec.GetTargetRefs())}
+	a := &model.RequestAuthentication{Origin: r.origin, Target: r.target(spec)}
 	broken := r.fault
 	if text, ok := o.Annotations[annotationMalformed]; ok {
 		r.refuse("spec", "the object can't be read and has no effect; correct it: %s", text)

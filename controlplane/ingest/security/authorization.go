@@ -22,7 +22,7 @@ func (r *reader) authorization(o *security.AuthorizationPolicy) *model.Authoriza
 	spec := &o.Spec
 	a := &model.Authorization{
 		Origin:   r.origin,
-		Target:   r.target(spec.GetSelector(), spec.GetTargetRef(), spec.GetTargetRefs()),
+		Target:   r.target(spec),
 		Provider: spec.GetProvider().GetName(),
 	}
 	if text, ok := o.Annotations[annotationMalformed]; ok {

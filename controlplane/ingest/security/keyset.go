@@ -3,6 +3,7 @@
 package security
 
 import (
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,21 @@ import (
 
 // maxKeySet bounds what is sent to proxies.
 const maxKeySet = 256 << 10
+
+// sound is false for an RSA key that Envoy's library (BoringSSL) takes for none:
+// one of another size than 512 to 16384 bits, or with an exponent that no key has.
+func sound(key any) bool {
+	private, ok := key.(*rsa.PrivateKey)
+	if ok {
+		key = &private.PublicKey
+	}
+	public, ok := key.(*rsa.PublicKey)
+	if !ok {
+		return true
+	}
+	bits := public.N.BitLen()
+	return bits >= 512 && bits <= 16384 && public.N.Bit(0) == 1 && public.E > 1 && public.E&1 == 1 && public.E < 1<<33
+}
 
 // keySet reads a JSON Web Key Set (RFC 7517) and writes the keys of it that can
 // verify tokens, without their private parts. It is an error when there is none.
@@ -30,7 +46,7 @@ func keySet(text string) (string, error) {
 	for _, raw := range document.Keys {
 		var key jose.JSONWebKey
 		// A key of a kind that is not known doesn't spoil the others (RFC 7517, section 5).
-		if key.UnmarshalJSON(raw) != nil || !key.Valid() {
+		if key.UnmarshalJSON(raw) != nil || !key.Valid() || !sound(key.Key) {
 			continue
 		}
 		switch key.Key.(type) {

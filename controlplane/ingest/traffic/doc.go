@@ -10,6 +10,7 @@ package traffic
 type Report func(field, reason, format string, args ...any)
 
 const (
-	invalid  = "Invalid"
-	noEffect = "NoEffect"
+	invalid      = "Invalid"
+	noEffect     = "NoEffect"
+	notSupported = "NotSupported"
 )

@@ -21,6 +21,9 @@ func Locality(given *networking.LocalityLoadBalancerSetting, report Report) *mod
 		return nil
 	}
 	out := &model.LocalityBalancing{Disabled: given.GetEnabled() != nil && !given.GetEnabled().GetValue()}
+	if out.Disabled && len(given.GetDistribute())+len(given.GetFailover())+len(given.GetFailoverPriority()) > 0 {
+		report("enabled", noEffect, "false turns it off, so distribute, failover and failoverPriority change nothing; remove them, or enabled")
+	}
 	if len(given.GetDistribute()) > 0 {
 		if len(given.GetFailover())+len(given.GetFailoverPriority()) > 0 {
 			report("", invalid, "distribute excludes failover and failoverPriority; distribute holds, remove the others")
@@ -31,6 +34,42 @@ func Locality(given *networking.LocalityLoadBalancerSetting, report Report) *mod
 	out.Failover = failover(given.GetFailover(), report)
 	out.FailoverPriority = priority(given.GetFailoverPriority(), report)
 	return out
+}
+
+// ZoneAware reads a zone aware load balancing setting; nil for nil.
+func ZoneAware(given *networking.ZoneAwareLoadBalancerSetting, report Report) *model.LocalityBalancing {
+	if given == nil {
+		return nil
+	}
+	out := &model.LocalityBalancing{
+		Disabled: given.GetEnabled() != nil && !given.GetEnabled().GetValue(),
+		Zones:    &model.ZoneBalancing{},
+	}
+	if !out.Disabled {
+		report("", notSupported, "regions are ordered by it, but the zones of a region are called alike, as in Istio without self-discovery: "+
+			"proxies don't know how many callers each zone has; use localityLbSetting.distribute for shares of zones")
+	}
+	if n := given.GetMinClusterSize(); n != nil {
+		out.Zones.MinimumHosts = new(n.GetValue())
+	}
+	regions := make([]*networking.LocalityLoadBalancerSetting_Failover, len(given.GetFailover()))
+	for i, f := range given.GetFailover() {
+		regions[i] = &networking.LocalityLoadBalancerSetting_Failover{From: f.GetFrom(), To: f.GetTo()}
+	}
+	out.Failover = failover(regions, report)
+	for i, l := range given.GetFailoverPriority() {
+		if isTopology(l) {
+			report(fmt.Sprintf("failoverPriority[%d]", i), invalid, "regions and zones are told apart anyway, and %q is left out; use failover for regions", l)
+		}
+	}
+	out.FailoverPriority = slices.DeleteFunc(priority(given.GetFailoverPriority(), report), isTopology)
+	return out
+}
+
+// isTopology is true for labels, "key" or "key=value", of regions and parts of them.
+func isTopology(label string) bool {
+	key, _, _ := strings.Cut(label, "=")
+	return key == "topology.kubernetes.io/region" || key == "topology.kubernetes.io/zone" || key == "topology.istio.io/subzone"
 }
 
 // Bounds of what is read: per cent are for 100 localities at most.

@@ -244,6 +244,9 @@ func (e *Proxy) Push(s xds.Snapshot) {
 	}
 }
 
+// Show Envoy a snapshot and wait for nothing.
+func (e *Proxy) Show(s xds.Snapshot) { e.server.Push(s) }
+
 // Try is Push, but returns why Envoy refused.
 func (e *Proxy) Try(s xds.Snapshot) error {
 	e.server.Push(s)
@@ -268,6 +271,11 @@ func (e *Proxy) Forgive() { e.forgiven = time.Now() }
 
 // Rejections are what Envoy refuses now.
 func (e *Proxy) Rejections() []model.Rejection { return e.server.Rejections() }
+
+// Settled is true when a pod's Envoy has answered all that it was sent.
+func (e *Proxy) Settled(namespace, name string) (done, connected bool) {
+	return e.server.Settled(namespace, name)
+}
 
 // settled says what is still missing; nothing when all is in place.
 func (e *Proxy) settled() (string, error) {

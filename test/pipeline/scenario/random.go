@@ -98,11 +98,26 @@ func (b *builder) randomEndpoints(t *rapid.T, svc *model.Service) {
 			if !seen[e.Address] {
 				seen[e.Address] = true
 				set.Endpoints = append(set.Endpoints, e)
+				if e.Cluster != "here" && rapid.Bool().Draw(t, "in a subset") {
+					randomBeyond(t, set, e)
+				}
 			}
 		}
 		state.Endpoints = append(state.Endpoints, set)
 	}
 	b.mesh.Services = append(b.mesh.Services, state)
+}
+
+// randomBeyond puts an endpoint of another member into a subset that the member serves.
+func randomBeyond(t *rapid.T, set *model.EndpointSet, e model.Endpoint) {
+	b := model.BeyondSubset{Name: subsets.Draw(t, "subset"), Labels: labels.Draw(t, "labels"), Members: []model.ClusterID{e.Cluster}}
+	if slices.ContainsFunc(set.Beyond, func(o model.BeyondSubset) bool { return o.Name == b.Name && o.Labels == b.Labels }) {
+		return
+	}
+	if e.Gateway && rapid.Bool().Draw(t, "somebody") {
+		b.Endpoints = []model.Endpoint{e}
+	}
+	set.Beyond = append(set.Beyond, b)
 }
 
 func (b *builder) randomEndpoint(t *rapid.T) model.Endpoint {

@@ -123,7 +123,7 @@ func (b *builder) service(l *line) error {
 // endpoint of this member, or import of another one's.
 func (b *builder) endpoint(l *line) error {
 	e := model.Endpoint{
-		Weight: 1, MTLS: !l.flag("plain"), Draining: l.flag("draining"), Hostname: l.one("hostname"), Labels: model.Labels(l.one("labels")), Node: l.one("node"),
+		Weight: 1, MTLS: !l.flag("plain"), Draining: l.flag("draining"), Hostname: l.one("hostname"), Labels: model.Labels(l.one("labels")), Node: l.one("node"), Workload: l.one("workload"),
 		Cluster: model.ClusterID(cmp.Or(l.one("member"), string(b.mesh.Settings.Cluster))),
 		Network: model.NetworkID(cmp.Or(l.one("network"), string(b.mesh.Settings.Network))),
 	}
@@ -146,16 +146,47 @@ func (b *builder) endpoint(l *line) error {
 	if e.Address, e.Port, err = addressPort(address); err != nil {
 		return fmt.Errorf("%s %s: %w", l.kind, l.name, err)
 	}
+	subsets := l.all("subset")
 	name, port, _ := strings.Cut(l.name, ":")
 	for _, st := range b.mesh.Services {
 		for i, p := range st.Service.Ports {
 			if st.Service.Hostname == b.hostname(name) && strconv.Itoa(int(p.Number)) == port {
 				st.Endpoints[i].Endpoints = append(st.Endpoints[i].Endpoints, e)
-				return nil
+				return addSubsets(st.Endpoints[i], e, subsets)
 			}
 		}
 	}
 	return fmt.Errorf("%s %s: there is no such service port", l.kind, l.name)
+}
+
+// addSubsets that the member of an endpoint serves: name:labels, and how many of
+// those behind a gateway are in it.
+func addSubsets(set *model.EndpointSet, e model.Endpoint, subsets []string) error {
+	for _, s := range subsets {
+		parts := strings.Split(s, ":")
+		if len(parts) != 2 && !(len(parts) == 3 && e.Gateway) {
+			return fmt.Errorf("subset=%s is not name:labels or name:labels:count", s)
+		}
+		i := slices.IndexFunc(set.Beyond, func(b model.BeyondSubset) bool { return b.Name == parts[0] && string(b.Labels) == parts[1] })
+		if i < 0 {
+			i = len(set.Beyond)
+			set.Beyond = append(set.Beyond, model.BeyondSubset{Name: parts[0], Labels: model.Labels(parts[1])})
+		}
+		b := &set.Beyond[i]
+		if !slices.Contains(b.Members, e.Cluster) {
+			b.Members = append(b.Members, e.Cluster)
+		}
+		if len(parts) < 3 {
+			continue
+		}
+		n, err := strconv.ParseUint(parts[2], 10, 32)
+		if err != nil {
+			return err
+		}
+		e.Weight = uint32(n)
+		b.Endpoints = append(b.Endpoints, e)
+	}
+	return nil
 }
 
 func (b *builder) workload(l *line) error {

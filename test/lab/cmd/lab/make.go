@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/isthmesh/isthmesh/test/lab/build"
+	"github.com/isthmesh/isthmesh/test/lab/cluster"
 	"github.com/isthmesh/isthmesh/test/lab/component"
 	"github.com/isthmesh/isthmesh/test/lab/image"
 	"github.com/isthmesh/isthmesh/test/lab/selftest"
@@ -116,11 +117,7 @@ func selftestCommand(o *options) *cobra.Command {
 		Use:   "selftest",
 		Short: "Prove on a cluster of its own that the lab works here",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			lab, err := o.lab()
-			if err != nil {
-				return err
-			}
+		RunE: o.run(func(cmd *cobra.Command, lab cluster.Lab, _ []string) error {
 			clusters, err := wanted(lab.Layout, "kind-configs/single", []string{"solo"})
 			if err != nil {
 				return err
@@ -129,6 +126,6 @@ func selftestCommand(o *options) *cobra.Command {
 				return err
 			}
 			return selftest.Run(cmd.Context(), lab, clusters[0])
-		},
+		}),
 	}
 }

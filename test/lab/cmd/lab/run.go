@@ -17,6 +17,17 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// run is what a command does with the lab that its options name.
+func (o *options) run(do func(cmd *cobra.Command, lab cluster.Lab, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		lab, err := o.lab()
+		if err != nil {
+			return err
+		}
+		return do(cmd, lab, args)
+	}
+}
+
 func upCommand(o *options) *cobra.Command {
 	var dir, provider string
 	cmd := &cobra.Command{
@@ -25,11 +36,7 @@ func upCommand(o *options) *cobra.Command {
 		Long: `Bring up the clusters of a topology, or only those that are named, and write
 .lab/CLUSTER.kubeconfig for each. A cluster that is up is only checked. A named
 cluster that the topology does not have is looked for in all of kind-configs.`,
-		RunE: func(cmd *cobra.Command, names []string) error {
-			lab, err := o.lab()
-			if err != nil {
-				return err
-			}
+		RunE: o.run(func(cmd *cobra.Command, lab cluster.Lab, names []string) error {
 			clusters, err := wanted(lab.Layout, dir, names)
 			if err != nil {
 				return err
@@ -41,7 +48,7 @@ cluster that the topology does not have is looked for in all of kind-configs.`,
 				return lab.Up(cmd.Context(), clusters)
 			}
 			return unknownProvider(provider)
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&dir, "topology", "kind-configs/demo", "the folder of kind configs, relative to the checkout")
 	providerFlag(cmd, &provider)
@@ -113,11 +120,7 @@ func downCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "down [CLUSTER...]",
 		Short: "Remove clusters and all that was made for them",
-		RunE: func(cmd *cobra.Command, names []string) error {
-			lab, err := o.lab()
-			if err != nil {
-				return err
-			}
+		RunE: o.run(func(cmd *cobra.Command, lab cluster.Lab, names []string) error {
 			switch provider {
 			case "kind":
 				return onKind(lab).Down(cmd.Context(), names)
@@ -125,7 +128,7 @@ func downCommand(o *options) *cobra.Command {
 				return lab.Down(cmd.Context(), names)
 			}
 			return unknownProvider(provider)
-		},
+		}),
 	}
 	providerFlag(cmd, &provider)
 	return cmd
@@ -136,13 +139,9 @@ func stopCommand(o *options) *cobra.Command {
 		Use:   "stop CLUSTER",
 		Short: "Switch a cluster off, as a power cut would",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			lab, err := o.lab()
-			if err != nil {
-				return err
-			}
+		RunE: o.run(func(cmd *cobra.Command, lab cluster.Lab, args []string) error {
 			return lab.Stop(cmd.Context(), args[0])
-		},
+		}),
 	}
 }
 
@@ -151,13 +150,9 @@ func startCommand(o *options) *cobra.Command {
 		Use:   "start CLUSTER",
 		Short: "Switch a cluster on again, with its data",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			lab, err := o.lab()
-			if err != nil {
-				return err
-			}
+		RunE: o.run(func(cmd *cobra.Command, lab cluster.Lab, args []string) error {
 			return lab.Start(cmd.Context(), args[0])
-		},
+		}),
 	}
 }
 
@@ -166,11 +161,7 @@ func loadCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "load [CLUSTER...]",
 		Short: "Load changed images into clusters",
-		RunE: func(cmd *cobra.Command, names []string) error {
-			lab, err := o.lab()
-			if err != nil {
-				return err
-			}
+		RunE: o.run(func(cmd *cobra.Command, lab cluster.Lab, names []string) error {
 			switch provider {
 			case "kind":
 				return onKind(lab).Load(cmd.Context(), names)
@@ -178,7 +169,7 @@ func loadCommand(o *options) *cobra.Command {
 				return lab.Load(cmd.Context(), names)
 			}
 			return unknownProvider(provider)
-		},
+		}),
 	}
 	providerFlag(cmd, &provider)
 	return cmd
@@ -189,13 +180,9 @@ func flatCommand(o *options) *cobra.Command {
 		Use:   "flat CLUSTER CLUSTER",
 		Short: "Make two clusters one network: their pods reach each other",
 		Args:  cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			lab, err := o.lab()
-			if err != nil {
-				return err
-			}
+		RunE: o.run(func(cmd *cobra.Command, lab cluster.Lab, args []string) error {
 			return lab.Flat(cmd.Context(), args[0], args[1])
-		},
+		}),
 	}
 }
 
@@ -204,13 +191,9 @@ func statusCommand(o *options) *cobra.Command {
 		Use:   "status",
 		Short: "Tell how the clusters are",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			lab, err := o.lab()
-			if err != nil {
-				return err
-			}
+		RunE: o.run(func(cmd *cobra.Command, lab cluster.Lab, _ []string) error {
 			return lab.Status(cmd.OutOrStdout())
-		},
+		}),
 	}
 }
 
