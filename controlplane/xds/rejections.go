@@ -93,8 +93,9 @@ func (t *subscription) rejections() map[string]bad {
 			out[name] = b
 		}
 	}
-	// The last response as a whole: state of the world, or nobody knows what is bad in it.
-	if n := t.report.nack; t.report.rejected && n != nil && len(out) == 0 {
+	// The last response as a whole: state of the world, or nobody knows what is bad in
+	// it. What is under way now hasn't been answered, whatever was said before.
+	if n := t.report.nack; t.report.rejected && n != nil && t.flight.payload == nil && len(out) == 0 {
 		for _, name := range n.Resources {
 			if r := get(t.base, name); r != nil && t.bad[name] == (bad{}) {
 				out[name] = bad{r.Version, n.Message}
