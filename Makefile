@@ -110,7 +110,7 @@ lab-down: $(BIN)/lab ## Remove the clusters and all they left.
 
 .PHONY: conformance
 conformance: prepare images $(BIN)/helm ## The Gateway API's public conformance suite, whole; the report is in test/conformance/reports.
-	@trap '$(BIN)/lab down --topology kind-configs/single >/dev/null' EXIT; test/conformance/run.sh $(CONFORMANCE)
+	@trap '$(BIN)/lab down solo >/dev/null' EXIT; test/conformance/run.sh $(CONFORMANCE)
 
 .PHONY: security
 security: prepare ## Every case of the security table, the replays and 5,000 generated policies on real Envoy, with the counts.
