@@ -96,10 +96,11 @@ func (w *world) install() {
 	}
 }
 
-// grant a user the rules of the chart's ClusterRole.
-func (w *world) grant() {
+// chart reads the first object of one of the chart's templates, without what only
+// Helm understands.
+func (w *world) chart(file string, into any) {
 	w.Helper()
-	text, err := os.ReadFile("../../charts/istiod/templates/clusterrole.yaml")
+	text, err := os.ReadFile("../../charts/istiod/templates/" + file)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -109,10 +110,16 @@ func (w *world) grant() {
 			plain.WriteString(line)
 		}
 	}
-	var role rbacv1.ClusterRole
-	if err := yaml.Unmarshal([]byte(plain.String()), &role); err != nil {
+	if err := yaml.Unmarshal([]byte(plain.String()), into); err != nil {
 		w.Fatal(err)
 	}
+}
+
+// grant a user the rules of the chart's ClusterRole.
+func (w *world) grant() {
+	w.Helper()
+	var role rbacv1.ClusterRole
+	w.chart("clusterrole.yaml", &role)
 	role.Name, role.Labels = "istiod", nil
 	kube, ctx := kubernetes.NewForConfigOrDie(server.Config), w.Context()
 	if _, err := kube.RbacV1().ClusterRoles().Create(ctx, &role, metav1.CreateOptions{}); err != nil && !strings.Contains(err.Error(), "already exists") {
@@ -140,20 +147,8 @@ func (w *world) grant() {
 // role of the chart in the control plane's namespace.
 func (w *world) role(kube kubernetes.Interface, namespace string) {
 	w.Helper()
-	text, err := os.ReadFile("../../charts/istiod/templates/role.yaml")
-	if err != nil {
-		w.Fatal(err)
-	}
-	var plain strings.Builder
-	for line := range strings.Lines(strings.Split(string(text), "\n---")[0]) {
-		if !strings.Contains(line, "{{") {
-			plain.WriteString(line)
-		}
-	}
 	var role rbacv1.Role
-	if err := yaml.Unmarshal([]byte(plain.String()), &role); err != nil {
-		w.Fatal(err)
-	}
+	w.chart("role.yaml", &role)
 	role.Name, role.Namespace, role.Labels = "istiod", namespace, nil
 	if _, err := kube.CoreV1().Namespaces().Create(w.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		w.Fatal(err)

@@ -106,7 +106,7 @@ func (o *Others) look(ctx context.Context, lister corev1listers.ConfigMapLister)
 	before := o.said
 	o.said = make(map[string]heard, len(list))
 	var lapsed []*corev1.ConfigMap
-	news := len(before) != len(list)
+	news := false
 	for _, c := range list {
 		if c.Name == reportPrefix+o.Replica {
 			continue
@@ -114,13 +114,13 @@ func (o *Others) look(ctx context.Context, lister corev1listers.ConfigMapLister)
 		h := before[c.Name]
 		if h.version != c.ResourceVersion {
 			h = heard{c.ResourceVersion, now, decode(c.Data[dataKey])}
-			news = news || !slices.Equal(h.said, before[c.Name].said)
 		}
 		if now.Sub(h.when) >= o.lapse() {
 			lapsed, news = append(lapsed, c), true
 		}
 		o.said[c.Name] = h
 	}
+	news = news || !maps.EqualFunc(before, o.said, func(a, b heard) bool { return slices.Equal(a.said, b.said) })
 	o.mu.Unlock()
 	for _, c := range lapsed {
 		err := o.Client.CoreV1().ConfigMaps(o.Namespace).Delete(ctx, c.Name, metav1.DeleteOptions{
