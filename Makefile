@@ -50,6 +50,7 @@ unit: prepare ## Tests without clusters: pure ones, in-process gRPC, real Envoy,
 	$(call step,unit tests,go test ./...)
 	$(call step,unit tests of the lab,cd test/lab && go test ./...)
 	$(call step,unit tests of the sample authorizer,cd test/opa && go test ./...)
+	$(call step,unit tests of the sample databases,cd test/bookinfo/databases && go test ./...)
 
 .PHONY: end-to-end
 end-to-end: prepare images $(BIN)/helm ## The lab's own test, the demo, then the tests on its clusters, then down again.

@@ -7,9 +7,12 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/durationpb"
 	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/isthmesh/isthmesh/controlplane/agent"
 	"github.com/isthmesh/isthmesh/controlplane/agent/bootstrap"
@@ -58,6 +61,13 @@ func proxyConfig(s *agent.Settings, text []byte, env variables) error {
 		}
 		s.Stats.Statsd = at
 	}
+	if of := c.GetEnvoyAccessLogService(); of.GetAddress() != "" {
+		alive := of.GetTcpKeepalive()
+		s.LogService = bootstrap.LogService{
+			Address: of.GetAddress(), MutualTLS: of.GetTlsSettings().GetMode() == networking.ClientTLSSettings_ISTIO_MUTUAL, Keepalive: alive != nil,
+			Probes: alive.GetProbes(), Time: seconds(alive.GetTime()), Interval: seconds(alive.GetInterval()),
+		}
+	}
 	s.Runtime = c.GetRuntimeValues()
 	s.Environment = passedOn(env, c.GetProxyMetadata())
 	s.Node.Service = tracingName(&c, s.Node)
@@ -99,4 +109,9 @@ func tracingName(c *meshv1alpha1.ProxyConfig, n bootstrap.Node) string {
 		}
 	}
 	return n.Service
+}
+
+// seconds of a duration, rounded up; 0 for none.
+func seconds(d *durationpb.Duration) uint32 {
+	return uint32((d.AsDuration() + time.Second - 1) / time.Second)
 }

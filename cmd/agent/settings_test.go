@@ -95,14 +95,15 @@ func TestReadSettings(t *testing.T) {
 		"ProxyConfig": {
 			env: map[string]string{
 				"ISTIO_META_MESH_ID": "installed", "ISTIO_CPU_LIMIT": "3", "FOO": "bar", "OTHER": "x", "NODE_NAME": "n1", "ISTIO_META_WORKLOAD_NAME": "reviews",
-				"PROXY_CONFIG": `{"concurrency":5,"meshId":"own","fileFlushInterval":"0.010s","fileFlushMinSizeKb":4,"runtimeValues":{"a":"1"},"statsdUdpAddress":"10.0.0.9:9125","proxyMetadata":{"FOO":"bar","NOT_SET":"x"},"tracingServiceName":"CANONICAL_NAME_ONLY"}`,
+				"PROXY_CONFIG": `{"concurrency":5,"meshId":"own","fileFlushInterval":"0.010s","fileFlushMinSizeKb":4,"runtimeValues":{"a":"1"},"statsdUdpAddress":"10.0.0.9:9125","proxyMetadata":{"FOO":"bar","NOT_SET":"x"},"tracingServiceName":"CANONICAL_NAME_ONLY","envoyAccessLogService":{"address":"logs:1","tlsSettings":{"mode":"ISTIO_MUTUAL"},"tcpKeepalive":{"probes":3,"time":"1.5s"}}}`,
 			},
 			want: basic(func(s *agent.Settings) {
 				s.Node.MeshID, s.Node.NodeName, s.Node.WorkloadName, s.Node.Service = "own", "n1", "reviews", "reviews"
-				s.Node.ProxyConfig = []byte(`{"concurrency":5,"meshId":"own","fileFlushInterval":"0.010s","fileFlushMinSizeKb":4,"runtimeValues":{"a":"1"},"statsdUdpAddress":"10.0.0.9:9125","proxyMetadata":{"FOO":"bar","NOT_SET":"x"},"tracingServiceName":"CANONICAL_NAME_ONLY"}`)
+				s.Node.ProxyConfig = []byte(`{"concurrency":5,"meshId":"own","fileFlushInterval":"0.010s","fileFlushMinSizeKb":4,"runtimeValues":{"a":"1"},"statsdUdpAddress":"10.0.0.9:9125","proxyMetadata":{"FOO":"bar","NOT_SET":"x"},"tracingServiceName":"CANONICAL_NAME_ONLY","envoyAccessLogService":{"address":"logs:1","tlsSettings":{"mode":"ISTIO_MUTUAL"},"tcpKeepalive":{"probes":3,"time":"1.5s"}}}`)
 				s.Concurrency, s.FlushInterval, s.FlushKilobytes = 5, 10*time.Millisecond, 4
 				s.Runtime = map[string]string{"a": "1"}
 				s.Stats.Statsd = netip.MustParseAddrPort("10.0.0.9:9125")
+				s.LogService = bootstrap.LogService{Address: "logs:1", MutualTLS: true, Keepalive: true, Probes: 3, Time: 2}
 				// Of the container's variables only those that are configured, and the facts.
 				s.Environment = []string{"FOO=bar", "INSTANCE_IP=10.1.0.7", "NODE_NAME=n1", "POD_NAME=reviews-1", "POD_NAMESPACE=shop", "SERVICE_ACCOUNT=reviews"}
 			}),

@@ -70,7 +70,7 @@ func TestBootstrapPatches(t *testing.T) {
 		asks.Refuse(ctx, []patches.Refusal{{Patch: got[0], Reason: "Envoy does not like it"}})
 	}()
 	t.Cleanup(func() { cancel(); <-ended })
-	cp.says(t, "EnvoyFilter", ns+"/good", "False RejectedByProxy: ", "pod "+ns+"/client rejects Bootstrap", "Envoy does not like it", "spec.configPatches[0].patch.value")
+	cp.says(t, "EnvoyFilter", ns+"/good", "False RejectedByProxy: ", "pod "+ns+"/client started without this patch", "Envoy does not like it", "spec.configPatches[0].patch.value")
 	// Mended, it is no more refused.
 	cp.apply(t, filter("good", `{applyTo: BOOTSTRAP, patch: {operation: MERGE, value: {stats_flush_interval: 3s}}}`))
 	cp.says(t, "EnvoyFilter", ns+"/good", "True Reconciled")

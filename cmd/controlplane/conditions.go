@@ -85,5 +85,5 @@ func (c *conditions) facts(others *problems.Others) problems.Facts {
 // problems of a mesh, of its translation, and of the proxies that refuse a part
 // of that now.
 func (p *pipeline) problems(of *built) []model.Problem {
-	return slices.Concat(of.mesh.Problems, of.shown.AllProblems(), of.shown.Blame(p.xds.Rejections()))
+	return slices.Concat(of.mesh.Problems, p.absent.problems(of.shown), of.shown.Blame(p.xds.Rejections()))
 }

@@ -24,6 +24,7 @@ import (
 
 	controller "github.com/isthmesh/isthmesh/controllers/gatewayapi"
 	"github.com/isthmesh/isthmesh/controllers/ingress"
+	"github.com/isthmesh/isthmesh/controllers/problems"
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/gatewayapi"
 )
@@ -76,11 +77,22 @@ func (g *gateways) lead(ctx context.Context) error {
 	var others sync.WaitGroup
 	defer others.Wait()
 	defer cancel()
+	replicas := &problems.Others{
+		Client: g.m.kube, Namespace: g.m.o.namespace, Replica: g.m.o.identity(), News: func() { nudge(g.changed) },
+	}
+	var failed error
+	others.Go(func() {
+		defer cancel()
+		failed = replicas.Run(ctx)
+	})
 	others.Go(func() { (&ingress.Controller{Kube: g.m.kube, Wanted: g.ingresses, Changed: g.moved}).Run(ctx) })
-	return (&controller.Controller{
-		Client: c, Kube: g.m.kube, Statuses: g.statuses, Changed: g.changed, DomainSuffix: g.m.o.settings.DomainSuffix,
+	err = (&controller.Controller{
+		Client: c, Kube: g.m.kube, Statuses: func() *gatewayapi.Statuses { return g.statuses(replicas) }, Changed: g.changed, DomainSuffix: g.m.o.settings.DomainSuffix,
 		Platform: func() (controller.Platform, error) { return g.platform(maps, version.GitVersion) },
 	}).Run(ctx)
+	cancel()
+	others.Wait()
+	return errors.Join(err, failed)
 }
 
 func (g *gateways) ingresses() (ingress.Wanted, bool) {
@@ -122,11 +134,15 @@ func uidOf[T metav1.Object](all []T, namespace, name string) types.UID {
 	return all[i].GetUID()
 }
 
-func (g *gateways) statuses() *gatewayapi.Statuses {
-	if last := g.m.pipeline.last.Load(); last != nil {
-		return last.statuses
+// statuses of the Gateway API's objects, with what proxies refuse of them, of this
+// replica's and of the others'.
+func (g *gateways) statuses(others *problems.Others) *gatewayapi.Statuses {
+	last := g.m.pipeline.last.Load()
+	if last == nil {
+		return nil
 	}
-	return nil
+	refused := last.shown.Blame(g.m.xds.Rejections())
+	return last.statuses.Refused(problems.With(refused, others.Said(), problems.In(last.objects)))
 }
 
 // watchValues reads the ConfigMap with the values that all proxies share.

@@ -31,7 +31,7 @@ import (
 // refused is the word that a picky proxy takes nothing with.
 const refused = "only-envoy-refuses-this"
 
-// picky is a sidecar's proxy that refuses what Envoy doesn't: every resource with
+// picky is a proxy that refuses what Envoy doesn't: every resource with
 // a word in it, as another version of Envoy might. It has what it took last.
 type picky struct {
 	mu sync.Mutex
@@ -41,9 +41,15 @@ type picky struct {
 	ended         error
 }
 
-// picky proxy of pod "client" of a namespace; it goes on with what
+// picky sidecar of pod "client" of a namespace; it goes on with what
 // another one took, which may be nil.
 func (cp *controlPlane) picky(t *testing.T, namespace string, before *picky) *picky {
+	t.Helper()
+	return cp.pickyOf(t, "sidecar", "client", namespace, before)
+}
+
+// pickyOf a pod whose service account is "client".
+func (cp *controlPlane) pickyOf(t *testing.T, kind, name, namespace string, before *picky) *picky {
 	t.Helper()
 	token, err := cp.kube.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), "client",
 		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{"istio-ca"}}}, metav1.CreateOptions{})
@@ -75,7 +81,7 @@ func (cp *controlPlane) picky(t *testing.T, namespace string, before *picky) *pi
 	if err != nil {
 		t.Fatal(err)
 	}
-	node := &corev3.Node{Id: fmt.Sprintf("sidecar~10.1.1.9~client.%[1]s~%[1]s.svc.cluster.local", namespace), Metadata: meta}
+	node := &corev3.Node{Id: fmt.Sprintf("%[1]s~10.1.1.9~%[2]s.%[3]s~%[3]s.svc.cluster.local", kind, name, namespace), Metadata: meta}
 	for _, url := range []string{envoy.ClusterType, envoy.EndpointType, envoy.ListenerType, envoy.RouteType, envoy.ExtensionType} {
 		s.has[url], s.versions[url] = map[string]string{}, map[string]string{}
 		if before != nil {

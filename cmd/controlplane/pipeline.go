@@ -38,6 +38,7 @@ type pipeline struct {
 	apiServer  string            // its address, which key sets are not fetched from; set before run
 	keys       *keySets          // fetched for RequestAuthentications
 	modules    *modules          // fetched for WasmPlugins; set before run
+	absent     *absent           // what only absent proxies would see
 	tell       []chan<- struct{} // told when statuses may have something to write; set before run
 }
 
@@ -53,7 +54,7 @@ type built struct {
 }
 
 func newPipeline(settings model.Settings, objects *informers.Set, x *xds.Server, ready *readiness, rejected chan struct{}) *pipeline {
-	p := &pipeline{settings: settings, objects: objects, xds: x, ready: ready, wake: make(chan struct{}, 1), rejected: rejected}
+	p := &pipeline{settings: settings, objects: objects, xds: x, ready: ready, wake: make(chan struct{}, 1), rejected: rejected, absent: &absent{now: time.Now}}
 	p.keys = newKeySets(p.again)
 	return p
 }

@@ -33,9 +33,8 @@ func TestABadObjectCostsOnlyItself(t *testing.T) {
 	}
 	cp.apply(t, services)
 	s := cp.picky(t, ns, nil)
-	s.inForce(t, "shop.spared.svc.cluster.local other.spared.svc.cluster.local", "")
-	// It has run without what comes now.
-	<-time.After(time.Until(time.Now().Truncate(time.Second).Add(2 * time.Second)))
+	// Plain connections are taken when its pod is known: it has run without what comes now.
+	s.inForce(t, "shop.spared.svc.cluster.local other.spared.svc.cluster.local raw_buffer", "")
 
 	vs := func(host, header string) string {
 		return fmt.Sprintf(`{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: %[1]s, namespace: %[2]s}, spec: {hosts: [%[1]s], http: [{headers: {request: {set: {x-a: %[3]s}}}, route: [{destination: {host: %[1]s}}]}]}}`, host, ns, header)
@@ -48,6 +47,15 @@ func TestABadObjectCostsOnlyItself(t *testing.T) {
 	}
 	guard := func(path string) string {
 		return fmt.Sprintf(`{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: shop, namespace: %s}, spec: {action: DENY, rules: [{to: [{operation: {paths: [/%s]}}]}]}}`, ns, path)
+	}
+	delegate := func(header string) string {
+		return fmt.Sprintf(`{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: shop, namespace: %[1]s}, spec: {http: [{headers: {request: {set: {x-a: %[2]s}}}, route: [{destination: {host: shop}}]}]}}
+---
+{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: root, namespace: %[1]s}, spec: {hosts: [shop], http: [{match: [{uri: {prefix: /part}}], delegate: {name: shop}}, {headers: {request: {set: {x-a: of-the-root}}}, route: [{destination: {host: shop}}]}]}}`, ns, header)
+	}
+	scope := func(socket string) string {
+		return fmt.Sprintf(`{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: shop, namespace: %[1]s}, spec: {outboundTrafficPolicy: {mode: REGISTRY_ONLY},
+  egress: [{bind: "unix:///%[2]s", port: {number: 0, name: http, protocol: HTTP}, hosts: [./shop.%[1]s.svc.cluster.local]}, {hosts: [./shop.%[1]s.svc.cluster.local, ./later.%[1]s.svc.cluster.local]}]}}`, ns, socket)
 	}
 	deny := fmt.Sprintf("ns[%s]-policy[shop]-rule[0]", ns)
 	n := 0
@@ -66,6 +74,12 @@ func TestABadObjectCostsOnlyItself(t *testing.T) {
 		{"ServiceEntry", "ServiceEntry", se("was-fine"), se(refused), "was-fine.example", "", "stays there as it was before the change", false},
 		// What it guards is denied, not open.
 		{"AuthorizationPolicy", "AuthorizationPolicy", guard("was-fine"), guard(refused), deny, "/was-fine", "all that it guards is denied there", false},
+		// The object that says the rule is told, and the rules of the one that includes it go on.
+		{"Delegate", "VirtualService", delegate("was-fine"), delegate(refused), "was-fine of-the-root", "", "stays there as it was before the change", false},
+		{"NewDelegate", "VirtualService", "", delegate(refused), "of-the-root /part", "", "calls that its rules are about fail there", false},
+		// Nobody may call more with what stands in for it.
+		{"Sidecar", "Sidecar", scope("was-fine"), scope(refused), "was-fine", "other.spared.svc.cluster.local", "stays there as it was before the change", false},
+		{"NewSidecar", "Sidecar", "", scope(refused), "other.spared.svc.cluster.local", "", "is left out for it", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.before != "" {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,9 +17,11 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/analyze"
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
+	"github.com/isthmesh/isthmesh/controlplane/ingest/credential"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/manifest"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/snapshot"
+	"github.com/isthmesh/isthmesh/controlplane/validate"
 )
 
 type analyzeOptions struct {
@@ -88,7 +91,7 @@ func (o *analyzeOptions) run(ctx context.Context, access *genericclioptions.Conf
 // one field the first to say something has the word.
 func together(input ingest.Input) []model.Problem {
 	mesh := ingest.Build(input, nil).Mesh
-	all := append(mesh.Problems, analyze.Mesh(mesh)...)
+	all := slices.Concat(mesh.Problems, analyze.Mesh(mesh), validate.Unreadable(mesh.Patches))
 	place := func(p model.Problem) model.Problem {
 		p.Reason, p.Message = "", ""
 		return p
@@ -119,6 +122,10 @@ func (o *analyzeOptions) fromFiles(in io.Reader) (ingest.Input, []model.Problem,
 			return err
 		}
 		kind, namespace, name := u.GetKind(), u.GetNamespace(), u.GetName()
+		if wrong := manifest.Misfits(u); len(wrong) > 0 {
+			problems = append(problems, wrong...)
+			return nil
+		}
 		if _, err := manifest.Read(text); err != nil {
 			problems = append(problems, model.Problem{
 				Kind: kind, Namespace: namespace, Name: name, Reason: ingest.Invalid,
@@ -145,9 +152,16 @@ func (o *analyzeOptions) fromFiles(in io.Reader) (ingest.Input, []model.Problem,
 // fromCluster reads everything once. What may not be read might be what others
 // refer to, so nothing is said without it.
 func (o *analyzeOptions) fromCluster(ctx context.Context, access *genericclioptions.ConfigFlags) (ingest.Input, error) {
-	state, err := clusterOptions{root: o.namespace, revision: o.revision, timeout: o.timeout}.read(ctx, access)
+	state, err := clusterOptions{root: o.namespace, revision: o.revision, timeout: o.timeout, credentials: o.credentials}.read(ctx, access)
 	if err == nil && len(state.denied) > 0 {
 		err = deniedError(state.denied, o.namespace)
 	}
 	return state.input, err
+}
+
+// credentials that gateways and policies lean on, as the control plane has them read.
+func (o *analyzeOptions) credentials(input ingest.Input) []model.CredentialRef {
+	input.Settings = o.settings
+	result := ingest.Build(input, nil)
+	return append(result.References(), credential.Wanted(result.Mesh)...)
 }

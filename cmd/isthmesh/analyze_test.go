@@ -59,7 +59,7 @@ func TestValidate(t *testing.T) {
 	want := []string{
 		"error [Invalid] Document 4: ",
 		"error [Invalid] VirtualService shop/reviews spec.http[0].timeout: 1µs is too short",
-		`error [Invalid] VirtualService shop/typo: VirtualService can't be read: VirtualService shop/typo: unknown field "spec.htpp"`,
+		`error [UnknownField] VirtualService shop/typo spec.htpp: there is no such field in VirtualService; correct its name, or remove it`,
 		"warning [NotSupported] Gateway shop/front spec.servers[0].defaultEndpoint: ",
 	}
 	if len(lines) != len(want) {
@@ -94,7 +94,7 @@ func TestAnalyze(t *testing.T) {
 	}
 	for _, want := range []string{
 		"error [Invalid] Document 4: ",
-		`error [Invalid] VirtualService shop/typo: it can't be read: document 1: VirtualService shop/typo: unknown field "spec.htpp"`,
+		`error [UnknownField] VirtualService shop/typo spec.htpp: there is no such field in VirtualService; correct its name, or remove it`,
 		"error [Invalid] VirtualService shop/reviews spec.http[0].timeout: ",
 	} {
 		if !strings.Contains(out, want) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/informers"
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
+	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
 // clusterOptions say which cluster is read, and how.
@@ -24,6 +26,8 @@ type clusterOptions struct {
 	// root is the control plane's namespace.
 	root, revision string
 	timeout        time.Duration
+	// credentials says which Secrets and ConfigMaps are read, too; nil reads none.
+	credentials func(ingest.Input) []model.CredentialRef
 }
 
 // clusterState is what was read of a cluster.
@@ -66,8 +70,29 @@ func (o clusterOptions) read(ctx context.Context, access *genericclioptions.Conf
 		return clusterState{}, fmt.Errorf("read the cluster at %s: %w", config.Host, err)
 	}
 	out.input, out.missing = set.Objects(), set.Missing()
+	if o.credentials == nil || len(out.denied) > 0 {
+		return out, nil
+	}
+	err = set.Refer(running, o.credentials(out.input))
+	if err != nil {
+		return clusterState{}, err
+	}
+	hidden, err := set.WaitReferred(ctx)
+	if err != nil {
+		return clusterState{}, fmt.Errorf("read the cluster at %s: %w", config.Host, err)
+	}
+	out.input = set.Objects()
+	all := slices.Clone(out.input.Credentials)
+	for _, r := range hidden {
+		all = append(all, &model.Credential{CredentialRef: r, Invalid: unseen})
+	}
+	slices.SortFunc(all, func(a, b *model.Credential) int { return a.Compare(b.CredentialRef) })
+	out.input.Credentials = all
 	return out, nil
 }
+
+// unseen is what is said of a Secret that the user may not read.
+const unseen = "you have no right to read it, so nothing is known of it here; the object's own status has what the control plane says"
 
 // reach the API server, so that one that isn't there is told as that.
 func reach(config *rest.Config, timeout time.Duration) error {

@@ -4,13 +4,21 @@ package main
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -77,6 +85,53 @@ kind: ClusterRoleBinding
 metadata: {name: reader}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: reader}
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: readers}]
+`
+
+// liveGateways have certificates, and who may read all but those.
+const liveGateways = `
+apiVersion: v1
+kind: Secret
+metadata: {name: there, namespace: shop}
+type: kubernetes.io/tls
+data: {tls.crt: CERTIFICATE, tls.key: KEY}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: istio}
+spec: {controllerName: istio.io/gateway-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec:
+  gatewayClassName: istio
+  listeners:
+  - {name: there, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: there}]}}
+  - {name: not-there, port: 444, protocol: HTTPS, tls: {certificateRefs: [{name: not-there}]}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: secretless}
+rules:
+- {apiGroups: [""], resources: [namespaces, nodes, pods, services, configmaps], verbs: [list]}
+- {apiGroups: [networking.istio.io, networking.k8s.io, gateway.networking.k8s.io, extensions.istio.io, telemetry.istio.io, multicluster.x-k8s.io], resources: ["*"], verbs: [list]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: secretless}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: secretless}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: secretless}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: definitions}
+rules: [{apiGroups: [discovery.k8s.io, apiextensions.k8s.io, security.istio.io], resources: ["*"], verbs: [list]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: definitions}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: definitions}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: secretless}]
 `
 
 const livePolicies = `
@@ -200,6 +255,14 @@ func TestLiveCluster(t *testing.T) {
 	}
 	_, err = run(analyzeCommand, as("reader2", "lookers", "readers"))
 	fails("analyze without rights", err, "no right to list ", "virtualservices.networking.istio.io")
+	analyzesCertificates(t, create, func(groups ...string) string {
+		t.Helper()
+		text, err := run(analyzeCommand, as("of "+groups[0], groups...))
+		if err != nil {
+			t.Errorf("warnings are no errors: %v", err)
+		}
+		return text
+	})
 
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -223,6 +286,42 @@ func TestLiveCluster(t *testing.T) {
 	stranger.BearerToken, stranger.APIServer, stranger.Insecure = &bad, &host, &insecure
 	_, err = check(stranger, "shop/reviews-1")
 	fails("wrong credentials", err, "doesn't take the kubeconfig's credentials")
+}
+
+// analyzesCertificates: a Secret that is there is no finding, and one that the user may not read is told as that.
+func analyzesCertificates(t *testing.T, create func(string), analyze func(groups ...string) string) {
+	t.Helper()
+	certificate, key := keyPair(t)
+	create(strings.NewReplacer("CERTIFICATE", certificate, "KEY", key).Replace(liveGateways))
+	const there, notThere, hidden = "spec.listeners[name=there]", "There is no Secret shop/not-there", "Secret shop/there can't be used: you have no right to read it"
+	if text := analyze("system:masters"); strings.Contains(text, there) || !strings.Contains(text, notThere) {
+		t.Errorf("who may read Secrets: %q or no %q in\n%s", there, notThere, text)
+	}
+	if text := analyze("secretless"); strings.Contains(text, "There is no Secret") || !strings.Contains(text, hidden) {
+		t.Errorf("who may not read Secrets: no %q in\n%s", hidden, text)
+	}
+}
+
+// keyPair is a certificate and its key as the data of a Secret.
+func keyPair(t *testing.T) (certificate, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"shop.example"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := func(kind string, der []byte) string {
+		return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	return data("CERTIFICATE", der), data("PRIVATE KEY", encoded)
 }
 
 // running is what a kubelet would say of a pod.

@@ -25,16 +25,15 @@ const (
 	dataKey     = "rejections"
 )
 
-// Rejected are the Problems that proxies found, of objects that get conditions and
-// that the mesh was made of; sorted, each object's first one of a field.
+// Rejected are the Problems that proxies found, of objects with a status and that
+// the mesh was made of; sorted, each object's first one of a field.
 func Rejected(found []model.Problem, find func(Object) (Seen, bool)) []Said {
 	var out []Said
 	for _, p := range found {
-		o := Object{Kind: p.Kind, Namespace: p.Namespace, Name: p.Name}
-		if _, ok := kinds[p.Kind]; !ok || p.Reason != model.RejectedByProxy {
+		if !isReported(p) {
 			continue
 		}
-		seen, ok := find(o)
+		seen, ok := find(Said{Problem: p}.object())
 		if !ok {
 			continue
 		}
@@ -56,7 +55,17 @@ func clipped(s string) string {
 }
 
 func (s Said) object() Object {
-	return Object{Kind: s.Problem.Kind, Namespace: s.Problem.Namespace, Name: s.Problem.Name}
+	o := Object{Kind: s.Problem.Kind, Namespace: s.Problem.Namespace, Name: s.Problem.Name}
+	if o.Kind == "Gateway" && !ofIstioGateway(s.Problem.Field) {
+		o.Kind = gatewayOfAPI
+	}
+	return o
+}
+
+// isReported is true for a Problem that replicas tell each other.
+func isReported(p model.Problem) bool {
+	_, ok := kinds[p.Kind]
+	return (ok || reported[p.Kind]) && p.Reason == model.RejectedByProxy
 }
 
 // about is the part of an object that is spoken of.
@@ -99,7 +108,7 @@ func decode(text string) []Said {
 	}
 	var out []Said
 	for _, s := range list[:min(len(list), mostSaid)] {
-		if _, ok := kinds[s.Problem.Kind]; ok && s.Problem.Reason == model.RejectedByProxy {
+		if isReported(s.Problem) {
 			s.Problem.Message, s.Problem.Field = clipped(s.Problem.Message), clipped(s.Problem.Field)
 			out = append(out, s)
 		}

@@ -40,7 +40,8 @@ func TestRejected(t *testing.T) {
 	}{
 		"Nothing":      {nil, ""},
 		"ProxiesOnly":  {[]model.Problem{about("VirtualService", "a", "spec", "Invalid", "x"), rejected("b", "y")}, "b y"},
-		"KindsOnly":    {[]model.Problem{about("Pod", "a", "", model.RejectedByProxy, "x"), about("HTTPRoute", "a", "", model.RejectedByProxy, "x")}, ""},
+		"KindsOnly":    {[]model.Problem{about("Pod", "a", "", model.RejectedByProxy, "x"), about("ConfigMap", "a", "", model.RejectedByProxy, "x")}, ""},
+		"GatewayAPI":   {[]model.Problem{about("HTTPRoute", "a", "spec", model.RejectedByProxy, "x")}, "a x"},
 		"OncePerField": {[]model.Problem{rejected("a", "2"), rejected("a", "1"), rejected("b", "3")}, "a 1, b 3"},
 		"NoObject":     {[]model.Problem{rejected("gone", "1")}, ""},
 	} {
@@ -70,6 +71,18 @@ func TestWith(t *testing.T) {
 	}
 	if d := cmp.Diff([]string{"a here", "b there"}, got); d != "" {
 		t.Errorf("-want +got:\n%s", d)
+	}
+}
+
+// TestWhoseGateway: two APIs have a kind of this name, and the field tells which
+// of them is spoken of.
+func TestWhoseGateway(t *testing.T) {
+	for field, want := range map[string]string{
+		"spec.servers[1]": "Gateway", "spec.selector": "Gateway", "spec.listeners[1]": gatewayOfAPI,
+	} {
+		if got := (Said{Problem: about("Gateway", "g", field, model.RejectedByProxy, "x")}).object().Kind; got != want {
+			t.Errorf("%s is of kind %s, want %s", field, got, want)
+		}
 	}
 }
 

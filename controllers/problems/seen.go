@@ -47,8 +47,40 @@ func In(in ingest.Input) func(Object) (Seen, bool) {
 		case "WorkloadGroup":
 			return find(i.WorkloadGroups, o)
 		}
-		return Seen{}, false
+		return ofGatewayAPI(in, o)
 	}
+}
+
+// gatewayOfAPI is the Gateway API's Gateway, which isn't Istio's.
+const gatewayOfAPI = "Gateway.gateway.networking.k8s.io"
+
+// reported are the kinds beside those that get conditions here of which replicas
+// tell each other what proxies reject: their statuses are another controller's.
+var reported = map[string]bool{
+	gatewayOfAPI: true, "ListenerSet": true, "HTTPRoute": true, "GRPCRoute": true, "TLSRoute": true, "TCPRoute": true, "UDPRoute": true,
+	"BackendTLSPolicy": true,
+}
+
+func ofGatewayAPI(in ingest.Input, o Object) (Seen, bool) {
+	switch g := in.GatewayAPI; o.Kind {
+	case gatewayOfAPI:
+		return find(g.Gateways, o)
+	case "ListenerSet":
+		return find(g.ListenerSets, o)
+	case "HTTPRoute":
+		return find(g.HTTPRoutes, o)
+	case "GRPCRoute":
+		return find(g.GRPCRoutes, o)
+	case "TLSRoute":
+		return find(g.TLSRoutes, o)
+	case "TCPRoute":
+		return find(g.TCPRoutes, o)
+	case "UDPRoute":
+		return find(g.UDPRoutes, o)
+	case "BackendTLSPolicy":
+		return find(g.BackendTLSPolicies, o)
+	}
+	return Seen{}, false
 }
 
 // InGatewayAPI tells whether the Gateway API has a Gateway of a name.

@@ -59,6 +59,8 @@ type Settings struct {
 	DrainAll bool
 
 	Stats bootstrap.Stats
+	// LogService takes access logs; the zero value is none.
+	LogService bootstrap.LogService
 	// FlushInterval is how long access logs wait in memory.
 	FlushInterval time.Duration
 	// FlushKilobytes is how much of them may wait; 0 is Envoy's own default.
@@ -130,6 +132,7 @@ func (s *Settings) bootstrap() (bootstrap.Options, error) {
 		IPv6:           s.ipv6(),
 		MaxConnections: s.MaxConnections,
 		Stats:          s.Stats,
+		LogService:     s.LogService,
 		Runtime:        s.Runtime,
 		MaxHeap:        maxHeap(s.MemoryLimit),
 	}, nil

@@ -3,6 +3,7 @@
 package destination
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -97,28 +98,20 @@ const maxStreams = 1<<31 - 1
 // maxPerConnection is the largest number of requests that the API lets users write.
 const maxPerConnection = 1 << 29
 
-// http writes what a policy, or the mesh, says of HTTP into a cluster that
-// speaks it. A cluster of plain TCP stays as it is, unless a policy wraps it in
-// TLS: a gateway may send requests there, and the server is to be asked for by
-// their host, and verified by it.
+// http writes what a policy, or the mesh, says of HTTP into a cluster. One of
+// plain TCP gets options only where a policy says something of HTTP, or wraps it
+// in TLS: a gateway, or a route, may send requests there. Connections that are sent
+// on as they are don't see the options.
 func http(c *clusterv3.Cluster, t Target) {
 	packed := c.GetTypedExtensionProtocolOptions()[optionsName]
 	own, asks := foreign(t)
-	if packed == nil && !asks {
+	pool, errors := httpPolicy(t)
+	if packed == nil && !asks && len(errors) == 0 && !saysHTTP(pool) {
 		return
 	}
 	options := upstreamv3.HttpProtocolOptions{UpstreamProtocolOptions: http1()}
 	if packed != nil && packed.UnmarshalTo(&options) != nil {
 		return
-	}
-	pool, errors := &model.ConnectionPool{}, []uint32(nil)
-	if p := t.PortPolicy(); p != nil {
-		if p.Connections != nil {
-			pool = p.Connections
-		}
-		if p.Outliers != nil {
-			errors = p.Outliers.ErrorStatuses
-		}
 	}
 	version(&options, t, pool)
 	if asks {
@@ -132,6 +125,25 @@ func http(c *clusterv3.Cluster, t Target) {
 		c.TypedExtensionProtocolOptions = map[string]*anypb.Any{}
 	}
 	c.TypedExtensionProtocolOptions[optionsName] = envoy.Any(&options)
+}
+
+// httpPolicy is what a target's policy says of requests: its pool, never nil, and
+// the answers that count as errors.
+func httpPolicy(t Target) (pool *model.ConnectionPool, errors []uint32) {
+	pool = &model.ConnectionPool{}
+	if p := t.PortPolicy(); p != nil {
+		pool = cmp.Or(p.Connections, pool)
+		if p.Outliers != nil {
+			errors = p.Outliers.ErrorStatuses
+		}
+	}
+	return pool, errors
+}
+
+// saysHTTP is true for a pool with settings that stand in HTTP options.
+func saysHTTP(pool *model.ConnectionPool) bool {
+	return pool.MaxRequestsPerConn > 0 || pool.IdleTimeout != nil || pool.TCPIdleTimeout != nil || pool.MaxConnectionAge != nil ||
+		pool.MaxConcurrentStreams > 0 || pool.HTTP2Ping != nil || pool.HTTP2 != nil || pool.UseClientProtocol
 }
 
 // http1 is what Envoy speaks where nothing is said.
@@ -195,6 +207,7 @@ func upgraded(c *clusterv3.Cluster) bool {
 
 // lifetime of HTTP connections. How many requests one of them carries to
 // another network's gateway is bounded already; a policy can only lower that.
+// How long one of TCP may be idle holds for HTTP where nothing else is said, as in Istio.
 func lifetime(options *upstreamv3.HttpProtocolOptions, pool *model.ConnectionPool) {
 	common := options.GetCommonHttpProtocolOptions()
 	if common == nil {
@@ -207,7 +220,7 @@ func lifetime(options *upstreamv3.HttpProtocolOptions, pool *model.ConnectionPoo
 		}
 		common.MaxRequestsPerConnection, set = wrapperspb.UInt32(n), true
 	}
-	if d := pool.IdleTimeout; d != nil && *d >= 0 {
+	if d := cmp.Or(pool.IdleTimeout, pool.TCPIdleTimeout); d != nil && *d >= 0 {
 		common.IdleTimeout, set = durationpb.New(*d), true
 	}
 	if d := pool.MaxConnectionAge; d != nil && *d > 0 {

@@ -3,9 +3,12 @@
 package envoy
 
 import (
+	"strings"
+
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filelogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
+	withoutqueryv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/formatter/req_without_query/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -18,40 +21,78 @@ const DefaultLogFormat = `[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-P
 	`"%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% ` +
 	"%DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n"
 
-// AccessLog is the access log of requests and TCP connections; nil when the
-// settings want none.
-func AccessLog(s *model.Settings) []*accesslogv3.AccessLog {
-	if s.AccessLogPath == "" {
-		return nil
+// logged is what an access log is about.
+type logged uint8
+
+const (
+	requests logged = iota
+	connections
+	// refused connections: those that no filter chain takes.
+	refused
+)
+
+// accessLog of a mesh, where no Telemetry says anything; nil when the settings want
+// none. The default providers go before the older fields of MeshConfig.
+func accessLog(s *model.Settings, of logged) []*accesslogv3.AccessLog {
+	if len(s.Logs) > 0 {
+		var out []*accesslogv3.AccessLog
+		for _, name := range s.Logs {
+			if p := LogProvider(s, name); p != nil {
+				out = append(out, Logger(p))
+			}
+		}
+		return out
 	}
-	return []*accesslogv3.AccessLog{{
+	var out []*accesslogv3.AccessLog
+	if s.AccessLogPath != "" {
+		out = append(out, fileLog(&model.LogProvider{Path: s.AccessLogPath, Format: s.AccessLogFormat, JSON: s.AccessLogJSON}))
+	}
+	if s.LogService {
+		out = append(out, serviceLog(of))
+	}
+	return out
+}
+
+func fileLog(p *model.LogProvider) *accesslogv3.AccessLog {
+	return &accesslogv3.AccessLog{
 		Name: "envoy.access_loggers.file",
 		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: Any(&filelogv3.FileAccessLog{
-			Path:            s.AccessLogPath,
-			AccessLogFormat: &filelogv3.FileAccessLog_LogFormat{LogFormat: logFormat(s)},
+			Path:            p.Path,
+			AccessLogFormat: &filelogv3.FileAccessLog_LogFormat{LogFormat: logFormat(p)},
 		})},
-	}}
+	}
 }
 
 // logFormat is text, or JSON. A JSON format that isn't an object, which ingest
 // lets nobody have, is taken as none.
-func logFormat(s *model.Settings) *corev3.SubstitutionFormatString {
-	if !s.AccessLogJSON {
-		format := s.AccessLogFormat
+func logFormat(p *model.LogProvider) *corev3.SubstitutionFormatString {
+	out := &corev3.SubstitutionFormatString{OmitEmptyValues: p.OmitEmpty, Formatters: formatters(p.Format)}
+	if !p.JSON {
+		format := p.Format
 		if format == "" {
 			format = DefaultLogFormat
+		} else if !strings.HasSuffix(format, "\n") {
+			format += "\n" // each call has a line, as in Istio
 		}
-		return &corev3.SubstitutionFormatString{
-			Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
-				Specifier: &corev3.DataSource_InlineString{InlineString: format},
-			}},
-		}
+		out.Format = &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
+			Specifier: &corev3.DataSource_InlineString{InlineString: format},
+		}}
+		return out
 	}
 	fields := &structpb.Struct{}
-	if s.AccessLogFormat == "" || fields.UnmarshalJSON([]byte(s.AccessLogFormat)) != nil {
+	if p.Format == "" || fields.UnmarshalJSON([]byte(p.Format)) != nil {
 		fields = defaultLogFields
 	}
-	return &corev3.SubstitutionFormatString{Format: &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: fields}}
+	out.Format = &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: fields}
+	return out
+}
+
+// formatters of operators that Envoy has as extensions.
+func formatters(format string) []*corev3.TypedExtensionConfig {
+	if !strings.Contains(format, "%REQ_WITHOUT_QUERY") {
+		return nil
+	}
+	return []*corev3.TypedExtensionConfig{{Name: "envoy.formatter.req_without_query", TypedConfig: Any(&withoutqueryv3.ReqWithoutQuery{})}}
 }
 
 // defaultLogFields are those that operators of Istio know; nobody writes to them.
@@ -96,11 +137,16 @@ func RefusedLog(s *model.Settings) []*accesslogv3.AccessLog {
 	if s.NoRefusedLog {
 		return nil
 	}
-	logs := AccessLog(s)
+	logs := accessLog(s, refused)
 	for _, l := range logs {
-		l.Filter = &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
-			ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{"NR"}},
-		}}
+		l.Filter = RefusedFilter()
 	}
 	return logs
+}
+
+// RefusedFilter holds for connections that no filter chain takes.
+func RefusedFilter() *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+		ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: []string{"NR"}},
+	}}
 }

@@ -25,7 +25,7 @@ func HTTPManager(s *model.Settings, statPrefix string) *hcmv3.HttpConnectionMana
 	m := &hcmv3.HttpConnectionManager{
 		StatPrefix:  statPrefix,
 		CodecType:   hcmv3.HttpConnectionManager_AUTO,
-		AccessLog:   AccessLog(s),
+		AccessLog:   accessLog(s, requests),
 		HttpFilters: []*hcmv3.HttpFilter{router()},
 		HttpProtocolOptions: &corev3.Http1ProtocolOptions{
 			// Old reverse proxies still speak it.

@@ -33,7 +33,7 @@ func ListenerTLS(mesh model.TLSLimits, l *model.ListenerTLS, alpn []string, cert
 	if err != nil {
 		return nil, err
 	}
-	context.RequireClientCertificate = wrapperspb.Bool(l.Mode == model.MutualListenerTLS && !l.AllowInvalidClients)
+	context.RequireClientCertificate = wrapperspb.Bool(l.Mode == model.MutualListenerTLS)
 	verifyAnew(context)
 	common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{
 		CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{

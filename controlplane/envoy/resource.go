@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -37,7 +38,8 @@ const TerminatingKey = "isthmesh.terminating"
 // that sees it. It is immutable; two with equal Version have equal content.
 type Resource struct {
 	Name string
-	// Version is a hash of the content, the same on every replica and after every restart.
+	// Version is a hash of the content, the same on every replica and after every restart;
+	// that of a stand-in says that it is one.
 	Version string
 	// delta is the entry of DeltaDiscoveryResponse.resources (field 2, with its
 	// tag and length); its tail, from sotw on, is the entry of
@@ -48,19 +50,51 @@ type Resource struct {
 
 // NewResource marshals a resource deterministically.
 func NewResource(name string, m proto.Message) (*Resource, error) {
-	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	typeURL, body, err := marshalled(name, m)
 	if err != nil {
-		return nil, fmt.Errorf("marshal %s %q: %w", m.ProtoReflect().Descriptor().FullName(), name, err)
+		return nil, err
 	}
-	return FromBytes(name, "type.googleapis.com/"+string(m.ProtoReflect().Descriptor().FullName()), body), nil
+	return FromBytes(name, typeURL, body), nil
+}
+
+func marshalled(name string, m proto.Message) (typeURL string, body []byte, err error) {
+	kind := m.ProtoReflect().Descriptor().FullName()
+	body, err = proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return "", nil, fmt.Errorf("marshal %s %q: %w", kind, name, err)
+	}
+	return "type.googleapis.com/" + string(kind), body, nil
 }
 
 // FromBytes makes a resource out of a message that is marshalled already, such
 // as a route configuration put together out of its virtual hosts' bytes.
 func FromBytes(name, typeURL string, body []byte) *Resource {
-	sum := sha256.Sum256(body)
-	version := hex.EncodeToString(sum[:8])
+	return versioned(name, typeURL, body, hashed(body))
+}
 
+// standing begins the versions of stand-ins, so that one is known by what a proxy
+// says that it has.
+const standing = "stand-in-"
+
+// NewStandIn marshals what stands in for a resource that can't be had just now. A proxy
+// that comes back with the resource itself keeps that.
+func NewStandIn(name string, m proto.Message) (*Resource, error) {
+	typeURL, body, err := marshalled(name, m)
+	if err != nil {
+		return nil, err
+	}
+	return versioned(name, typeURL, body, standing+hashed(body)), nil
+}
+
+// StandsIn is true for the version of a stand-in.
+func StandsIn(version string) bool { return strings.HasPrefix(version, standing) }
+
+func hashed(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:8])
+}
+
+func versioned(name, typeURL string, body []byte, version string) *Resource {
 	var anyBytes []byte
 	anyBytes = protowire.AppendTag(anyBytes, 1, protowire.BytesType)
 	anyBytes = protowire.AppendString(anyBytes, typeURL)

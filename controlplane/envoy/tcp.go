@@ -30,7 +30,7 @@ func TCPProxy(s *model.Settings, cluster string) *tcpproxyv3.TcpProxy {
 	return &tcpproxyv3.TcpProxy{
 		StatPrefix:       cluster,
 		ClusterSpecifier: &tcpproxyv3.TcpProxy_Cluster{Cluster: cluster},
-		AccessLog:        AccessLog(s),
+		AccessLog:        accessLog(s, connections),
 	}
 }
 

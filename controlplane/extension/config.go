@@ -50,9 +50,15 @@ func Named(resource string, p *model.WasmPlugin) bool {
 }
 
 // Resource is the configuration of a plugin's filter. Without a module it is
-// what its strategy says: everything is refused, or passes.
+// what its strategy says: everything is refused, or passes. Where the module only can't be
+// had just now, as after a restart while its registry is gone, that stands in for it, and
+// proxies that have the module keep it.
 func Resource(p *model.WasmPlugin) (*envoy.Resource, error) {
-	return envoy.NewResource(Name(p), &corev3.TypedExtensionConfig{Name: Name(p), TypedConfig: envoy.Any(filter(p))})
+	config := &corev3.TypedExtensionConfig{Name: Name(p), TypedConfig: envoy.Any(filter(p))}
+	if p.Invalid == "" && source(p) == nil {
+		return envoy.NewStandIn(Name(p), config)
+	}
+	return envoy.NewResource(Name(p), config)
 }
 
 func filter(p *model.WasmPlugin) proto.Message {

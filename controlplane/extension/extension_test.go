@@ -272,6 +272,10 @@ func TestResource(t *testing.T) {
 			if !strings.Contains(string(text), test.want) || !extension.Named(r.Name, test.plugin) {
 				t.Errorf("%s: %s", r.Name, text)
 			}
+			// What is only missing takes nothing away from a proxy that has it.
+			if missing := test.plugin.Module == nil && test.plugin.File == ""; envoy.StandsIn(r.Version) != missing {
+				t.Errorf("version %s; it is a stand-in: %t", r.Version, missing)
+			}
 		})
 	}
 }

@@ -5,6 +5,8 @@ package informers
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -52,6 +54,34 @@ func (s *Set) Refer(ctx context.Context, refs []model.CredentialRef) error {
 // Settled is true when all that is referred to has been read, is known not to
 // be there, or may not be read.
 func (s *Set) Settled() bool { return s.credentials.settled() }
+
+// WaitReferred returns when all that is referred to has been read, is known not to be
+// there, or may not be read: the latter is what it returns, sorted.
+func (s *Set) WaitReferred(ctx context.Context) ([]model.CredentialRef, error) {
+	return s.credentials.wait(ctx)
+}
+
+func (c *credentials) wait(ctx context.Context) ([]model.CredentialRef, error) {
+	c.mu.Lock()
+	all := map[model.CredentialRef]running{}
+	for r, f := range c.secrets {
+		all[r] = f
+	}
+	for r, f := range c.configMaps {
+		all[r] = f
+	}
+	c.mu.Unlock()
+	var denied []model.CredentialRef
+	for _, r := range slices.SortedFunc(maps.Keys(all), model.CredentialRef.Compare) {
+		switch k := all[r]; {
+		case !k.answered(ctx):
+			return nil, fmt.Errorf("%s is not read: %w", k.name(), context.Cause(ctx))
+		case k.isDenied():
+			denied = append(denied, r)
+		}
+	}
+	return denied, nil
+}
 
 func (c *credentials) refer(ctx context.Context, refs []model.CredentialRef) error {
 	c.mu.Lock()

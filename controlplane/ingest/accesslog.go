@@ -41,7 +41,7 @@ var logOperators = map[string]bool{
 	"DOWNSTREAM_LOCAL_SUBJECT": false, "CONNECTION_ID": false, "STREAM_ID": false, "UNIQUE_ID": false, "TRACE_ID": false, "SPAN_ID": false,
 	"ROUTE_NAME": false, "VIRTUAL_CLUSTER_NAME": false, "HOSTNAME": false, "GRPC_STATUS": false, "GRPC_STATUS_NUMBER": false,
 	"LOCAL_REPLY_BODY": false, "FILTER_CHAIN_NAME": false, "ACCESS_LOG_TYPE": false,
-	"TLS_JA3_FINGERPRINT": false, "TLS_JA4_FINGERPRINT": false, "DOWNSTREAM_LOCAL_CLOSE_REASON": false, "QUERY_PARAM": true, "QUERY_PARAMS": false, "PATH": false,
+	"TLS_JA3_FINGERPRINT": false, "TLS_JA4_FINGERPRINT": false, "DOWNSTREAM_LOCAL_CLOSE_REASON": false, "QUERY_PARAM": true, "REQ_WITHOUT_QUERY": true, "CEL": true, "QUERY_PARAMS": false, "PATH": false,
 }
 
 // applyAccessLog reads the encoding and checks the format. A format that Envoy

@@ -12,6 +12,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/ingest/keep"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/networking"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/security"
+	"github.com/isthmesh/isthmesh/controlplane/ingest/telemetry"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -36,6 +37,7 @@ type configuration struct {
 	security   memo[security.Input, security.Output]
 	ingress    memo[ingress.Input, ingress.Output]
 	extensions memo[extensions.Input, extensions.Output]
+	telemetry  memo[telemetry.Input, telemetry.Output]
 	// hostnames of all services, sorted.
 	hostnames []model.Hostname
 }
@@ -71,7 +73,8 @@ func (b *build) readConfiguration(services []model.ServiceState) {
 	n.extensions = p.extensions.next(extensions.Input{
 		WasmPlugins: i.WasmPlugins, Modules: b.in.Modules, Failures: b.in.ModuleFailures, Settings: b.next.settings.Settings,
 	}, extensions.Build)
-	if p.networking.out != n.networking.out || p.gatewayapi.out != n.gatewayapi.out || p.ingress.out != n.ingress.out || p.security.out != n.security.out || p.extensions.out != n.extensions.out {
+	n.telemetry = p.telemetry.next(telemetry.Input{Telemetries: i.Telemetries, Settings: b.next.settings.Settings}, telemetry.Build)
+	if p.networking.out != n.networking.out || p.gatewayapi.out != n.gatewayapi.out || p.ingress.out != n.ingress.out || p.security.out != n.security.out || p.extensions.out != n.extensions.out || p.telemetry.out != n.telemetry.out {
 		b.problemsMoved = true
 	}
 }
@@ -86,11 +89,12 @@ func (c *configuration) place(last, next *model.Mesh) {
 	next.Patches = n.Patches
 	next.ProxyConfigs = n.Proxies
 	next.Plugins = c.extensions.out.Plugins
+	next.Telemetries = c.telemetry.out.Telemetries
 	next.Authorizations, next.Authentications = c.security.out.Authorizations, c.security.out.Authentications
 }
 
 func (c *configuration) problems() []model.Problem {
-	return slices.Concat(c.networking.out.Problems, c.gatewayapi.out.Problems, c.ingress.out.Problems, c.security.out.Problems, c.extensions.out.Problems)
+	return slices.Concat(c.networking.out.Problems, c.gatewayapi.out.Problems, c.ingress.out.Problems, c.security.out.Problems, c.extensions.out.Problems, c.telemetry.out.Problems)
 }
 
 // together merges lists that are sorted by age into one.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	k8snetworking "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -96,6 +97,11 @@ func sorted[T object](s *sorter, kind string, given, was, rows []T) []T {
 		}
 		next = slices.DeleteFunc(slices.Clone(next), isMalformed)
 	}
+	if kind != "AuthorizationPolicy" {
+		for _, o := range next {
+			problems = append(problems, strayDryRun(kind, o)...)
+		}
+	}
 	s.problems = append(s.problems, problems)
 	if slices.Equal(next, rows) {
 		return rows
@@ -113,11 +119,18 @@ func strictly[T object](a, b T) int {
 
 func isMalformed[T object](o T) bool { return o.GetAnnotations()[MalformedAnnotation] != "" }
 
+// strayDryRun tells of an annotation that only AuthorizationPolicies have.
+func strayDryRun(kind string, o metav1.Object) []model.Problem {
+	if _, there := o.GetAnnotations()[dryRunAnnotation]; !there {
+		return nil
+	}
+	return []model.Problem{problem(kind, o, "metadata.annotations["+dryRunAnnotation+"]", Invalid,
+		"only AuthorizationPolicies can be tried without effect, and this %s is in force; remove the annotation", kind)}
+}
+
 // inert tells who wrote objects that have no effect yet.
 func (c *custom) inert() []model.Problem {
-	return slices.Concat(
-		inert("TrafficExtension", c.istio.TrafficExtensions),
-		inert("Telemetry", c.istio.Telemetries))
+	return inert("TrafficExtension", c.istio.TrafficExtensions)
 }
 
 func inert[T object](kind string, objects []T) []model.Problem {

@@ -48,7 +48,9 @@ func TestEnvoyKnowsWhatIsLetThrough(t *testing.T) {
 		"name": "envoy.access_loggers.file",
 		"typed_config": object{
 			"@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", "path": "/dev/null",
-			"log_format": object{"text_format_source": object{"inline_string": format.String()}},
+			"log_format": object{"text_format_source": object{"inline_string": format.String()}, "formatters": []any{object{
+				"name": "envoy.formatter.req_without_query", "typed_config": object{"@type": "type.googleapis.com/envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery"},
+			}}},
 		},
 	}
 	tcp := object{"name": "envoy.filters.network.tcp_proxy", "typed_config": object{

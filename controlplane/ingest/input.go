@@ -138,6 +138,9 @@ const (
 	MeshConfigKey = "mesh"
 )
 
+// dryRunAnnotation makes an AuthorizationPolicy decide nothing (Istio's annotation).
+const dryRunAnnotation = "istio.io/dry-run"
+
 // MalformedAnnotation is put by informers on an object that the API server has
 // and that can't be read: its value says why, and its spec is empty. An object
 // that comes with it is left out and told as a Problem.

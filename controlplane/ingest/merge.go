@@ -53,6 +53,10 @@ func (d *draft) mergeOffer(o offer, s *settings) {
 		return
 	}
 	identities := c.identities()
+	local := s.LocalHosts.Has(d.service.Hostname)
+	if local {
+		identities = nil // nobody of this member is sent there
+	}
 	used := false
 	for i, p := range o.export.Ports {
 		port := d.agreed(&c, i, p)
@@ -62,7 +66,7 @@ func (d *draft) mergeOffer(o offer, s *settings) {
 		used = true
 		var endpoints []model.Endpoint
 		switch {
-		case o.member.Cordoned:
+		case o.member.Cordoned, local:
 		case o.member.Network == s.Network:
 			endpoints = c.direct(i, p)
 		default:

@@ -31,10 +31,10 @@ type meshConfig struct {
 // defaultConfig; the agent merges metrics, so enablePrometheusMerge may be true.
 var honoured = []string{
 	"accessLogEncoding", "accessLogFile", "accessLogFormat", "connectTimeout", "defaultConfig",
-	"defaultDestinationRuleExportTo", "defaultHttpRetryPolicy", "defaultServiceExportTo", "defaultTrafficPolicy", "defaultVirtualServiceExportTo",
-	"disableEnvoyListenerLog", "discoverySelectors", "dnsRefreshRate", "enableAutoMtls", "enablePrometheusMerge", "extensionProviders", "h2UpgradePolicy",
-	"ingressClass", "ingressControllerMode", "ingressSelector", "ingressService", "localityLbSetting", "meshMTLS", "outboundTrafficPolicy", "pathNormalization",
-	"protocolDetectionTimeout", "rootNamespace",
+	"defaultDestinationRuleExportTo", "defaultHttpRetryPolicy", "defaultProviders", "defaultServiceExportTo", "defaultTrafficPolicy", "defaultVirtualServiceExportTo",
+	"disableEnvoyListenerLog", "discoverySelectors", "dnsRefreshRate", "enableAutoMtls", "enableEnvoyAccessLogService", "enablePrometheusMerge", "extensionProviders", "h2UpgradePolicy",
+	"inboundTrafficPolicy", "ingressClass", "ingressControllerMode", "ingressSelector", "ingressService", "localityLbSetting", "meshMTLS", "outboundTrafficPolicy", "pathNormalization",
+	"protocolDetectionTimeout", "rootNamespace", "serviceSettings",
 	"tcpKeepalive", "tlsDefaults", "trustDomain", "trustDomainAliases", "zoneAwareLbSetting",
 }
 

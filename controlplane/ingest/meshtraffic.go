@@ -71,7 +71,7 @@ func (s *settings) applyTraffic(e *model.Settings) []model.Problem {
 		e.PathNormalization = normalizations[set.GetNormalization()]
 	}
 	if set := config.GetExtensionProviders(); len(set) > 0 {
-		e.Providers = providersOf(set, report)
+		e.Providers, e.LogProviders = providersOf(set, report)
 	}
 	e.ServiceExportTo = exportTo(config.GetDefaultServiceExportTo(), "defaultServiceExportTo", report, e.ServiceExportTo)
 	e.RoutingExportTo = exportTo(config.GetDefaultVirtualServiceExportTo(), "defaultVirtualServiceExportTo", report, e.RoutingExportTo)
@@ -87,7 +87,16 @@ func (s *settings) applyTraffic(e *model.Settings) []model.Problem {
 		e.OtherTLS = limitsOf(set, report.below("tlsDefaults"))
 	}
 	selectorsOf(config.GetDiscoverySelectors(), report)
+	switch mode := config.GetInboundTrafficPolicy().GetMode(); mode {
+	case meshapi.MeshConfig_InboundTrafficPolicy_PASSTHROUGH:
+	case meshapi.MeshConfig_InboundTrafficPolicy_LOCALHOST:
+		e.InboundLocalhost = true
+	default:
+		report("inboundTrafficPolicy.mode", Invalid, "mode %d is none that is known, and PASSTHROUGH holds; use PASSTHROUGH or LOCALHOST", mode)
+	}
+	e.LocalHosts = localHosts(config.GetServiceSettings(), report)
 	s.applyAccessLog(e, report)
+	s.applyLogs(e, report)
 	return problems
 }
 

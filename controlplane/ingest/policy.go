@@ -42,6 +42,7 @@ func arrangePolicies(rows []*security.PeerAuthentication, rootNamespace string) 
 			p.namespaces[o.Namespace] = n
 		}
 		p.problems = append(p.problems, malformed(o)...)
+		p.problems = append(p.problems, strayDryRun(kindPeerAuthentication, o)...)
 		switch {
 		case len(selectorOf(o)) > 0:
 			if i := slices.IndexFunc(n.workloads, func(older *security.PeerAuthentication) bool { return maps.Equal(selectorOf(older), selectorOf(o)) }); i >= 0 {

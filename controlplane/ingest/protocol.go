@@ -44,7 +44,10 @@ func protocolOf(p *corev1.ServicePort) (model.Protocol, bool) {
 			return protocol, true
 		}
 	}
-	word, _, _ = strings.Cut(strings.ToLower(word), "-")
+	if word = strings.ToLower(word); strings.HasPrefix(word, "grpc-web") {
+		return model.GRPCWeb, true
+	}
+	word, _, _ = strings.Cut(word, "-")
 	if word == "udp" {
 		return model.Auto, false
 	}
@@ -55,14 +58,4 @@ func protocolOf(p *corev1.ServicePort) (model.Protocol, bool) {
 		return model.TCP, true
 	}
 	return model.Auto, true
-}
-
-// isGRPCWeb is true for ports that name grpc-web, which begins like grpc.
-func isGRPCWeb(p *corev1.ServicePort) bool {
-	word := p.Name
-	if p.AppProtocol != nil {
-		word = *p.AppProtocol
-	}
-	word = strings.ToLower(word)
-	return word == "grpc-web" || strings.HasPrefix(word, "grpc-web-")
 }

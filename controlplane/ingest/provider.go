@@ -28,11 +28,10 @@ func (r reporter) below(field string) func(field, reason, format string, args ..
 	}
 }
 
-// providersOf reads the external authorizers among the extension providers,
-// sorted by name. One that can't be read is left out: policies that name it
-// then deny.
-func providersOf(given []*meshapi.MeshConfig_ExtensionProvider, report reporter) []model.Provider {
-	var all []model.Provider
+// providersOf reads the external authorizers and the places for access logs among
+// the extension providers, sorted by name. One that can't be read is left out:
+// policies that name it then deny.
+func providersOf(given []*meshapi.MeshConfig_ExtensionProvider, report reporter) (all []model.Provider, logs []model.LogProvider) {
 	names := map[string]bool{}
 	for i, p := range given {
 		field := fmt.Sprintf("extensionProviders[%d]", i)
@@ -53,6 +52,12 @@ func providersOf(given []*meshapi.MeshConfig_ExtensionProvider, report reporter)
 		case p.GetEnvoyExtAuthzHttp() != nil:
 			at.http(&out, p.GetEnvoyExtAuthzHttp())
 		default:
+			if log, ok := at.logProvider(p); ok {
+				if !at.broken {
+					logs = append(logs, log)
+				}
+				continue
+			}
 			report(field, NotSupported, "provider %q of kind %s is not acted on; remove it", p.GetName(), providerKind(p))
 			continue
 		}
@@ -61,7 +66,8 @@ func providersOf(given []*meshapi.MeshConfig_ExtensionProvider, report reporter)
 		}
 	}
 	slices.SortFunc(all, func(a, b model.Provider) int { return strings.Compare(a.Name, b.Name) })
-	return all
+	slices.SortFunc(logs, func(a, b model.LogProvider) int { return strings.Compare(a.Name, b.Name) })
+	return all, logs
 }
 
 // providerKind is the name of the field that a provider is written in.
@@ -120,18 +126,14 @@ func (c *providerCheck) http(out *model.Provider, p *meshapi.MeshConfig_Extensio
 
 // target is who is asked, and what becomes of a request when nobody answers.
 func (c *providerCheck) target(out *model.Provider, service string, port uint32, timeout *durationpb.Duration, status string) {
-	namespace, host, qualified := strings.Cut(service, "/")
-	if !qualified {
-		namespace, host = "", service
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	namespace, host, ok := serviceNamed(service)
 	switch {
-	case !isName(host) || qualified && !isLabel(namespace):
+	case !ok:
 		c.refuse("service", "%q is no host; write the full name of a service, with namespace/ in front where several have that name", service)
 	case port == 0 || port > 65535:
 		c.refuse("port", "%d is no port; use 1 to 65535", port)
 	}
-	out.Namespace, out.Host, out.Port = namespace, model.Hostname(host), uint16(port)
+	out.Namespace, out.Host, out.Port = namespace, host, uint16(port)
 	if timeout != nil {
 		if out.TimeoutMillis = timeout.AsDuration().Milliseconds(); out.TimeoutMillis < 1 {
 			c.refuse("timeout", "%v is no timeout; give a millisecond or more", timeout.AsDuration())
@@ -144,6 +146,16 @@ func (c *providerCheck) target(out *model.Provider, service string, port uint32,
 		}
 		out.StatusOnError = uint32(n)
 	}
+}
+
+// serviceNamed reads a host, or namespace/host; false when it is none.
+func serviceNamed(text string) (namespace string, host model.Hostname, ok bool) {
+	namespace, name, qualified := strings.Cut(text, "/")
+	if !qualified {
+		namespace, name = "", text
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	return namespace, model.Hostname(name), isName(name) && (!qualified || isLabel(namespace))
 }
 
 func (c *providerCheck) body(out *model.Provider, b *meshapi.MeshConfig_ExtensionProvider_EnvoyExternalAuthorizationRequestBody) {

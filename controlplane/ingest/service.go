@@ -144,8 +144,6 @@ func (d *draft) addPorts(o *corev1.Service) {
 		case d.port(uint16(p.Port)) != nil:
 			d.add(o, field+".port", Conflict, "port %d is there before and holds; remove one of them", p.Port)
 			continue
-		case isGRPCWeb(p):
-			d.add(o, field, NotSupported, "grpc-web is passed on as it comes, not bridged to gRPC; name the port grpc if clients speak that")
 		}
 		d.ports = append(d.ports, draftPort{Port: model.Port{Name: p.Name, Number: uint16(p.Port), Protocol: protocol}})
 	}

@@ -4,43 +4,35 @@ package ingest
 
 import (
 	"slices"
-
-	meshapi "istio.io/api/mesh/v1alpha1"
 )
 
 // Unhonoured are the fields of MeshConfig that nothing here reads, and what to do
 // instead of each. With those that are honoured they are all that there are.
 var Unhonoured = map[string]string{
-	"ca":                          "workloads' certificates come from this member's own CA, whose own comes from the federation: use MeshFederation's spec.trust.root.issuerRef for another CA",
-	"caCertificates":              "roots come from the federation: use MeshFederation's spec.trust",
-	"certificates":                "it is deprecated in Istio, and the names of the control plane are in its certificate anyway: remove it",
-	"configSources":               "configuration comes from this member's API server only: remove it",
-	"defaultProviders":            "logs, metrics and traces are the same for all workloads: use accessLogFile, accessLogFormat and accessLogEncoding for logs",
-	"enableEnvoyAccessLogService": "the access log is written to a file: use accessLogFile, or an EnvoyFilter with a gRPC access log",
-	"enableTracing":               "spans are not sent: remove it, or use an EnvoyFilter with a tracing provider",
-	"hboneIdleTimeout":            "there is no ambient mode: remove it",
-	"inboundClusterStatName":      "statistics keep the clusters' names: remove it",
-	"inboundTrafficPolicy":        "calls reach applications by the pod's address: let them listen there, or use a Sidecar with ingress listeners whose defaultEndpoint is 127.0.0.1:port",
-	"outboundClusterStatName":     "statistics keep the clusters' names: remove it",
-	"proxyHttpPort":               "use a Sidecar with an egress listener of protocol HTTP_PROXY",
-	"proxyInboundListenPort":      "sidecars take calls on port 15006: remove it",
-	"proxyListenPort":             "sidecars take calls of their application on port 15001: remove it",
-	"serviceEntryVisibility":      "use exportTo of each ServiceEntry, or defaultServiceExportTo",
-	"serviceScopeConfigs":         "there is no ambient mode: what other members see is said by ServiceExports",
-	"serviceSettings":             "what other members see is said by ServiceExports: remove that of a service that is to be this member's own",
-	"verifyCertificateAtClient":   "it is deprecated in Istio, and servers are verified wherever a CA is known: remove it",
+	"ca":                        "workloads' certificates come from this member's own CA, whose own comes from the federation: use MeshFederation's spec.trust.root.issuerRef for another CA",
+	"caCertificates":            "roots come from the federation: use MeshFederation's spec.trust",
+	"certificates":              "it is deprecated in Istio, and the names of the control plane are in its certificate anyway: remove it",
+	"configSources":             "configuration comes from this member's API server only: remove it",
+	"enableTracing":             "spans are not sent: remove it, or use an EnvoyFilter with a tracing provider",
+	"hboneIdleTimeout":          "there is no ambient mode: remove it",
+	"inboundClusterStatName":    "statistics keep the clusters' names: remove it",
+	"outboundClusterStatName":   "statistics keep the clusters' names: remove it",
+	"proxyHttpPort":             "use a Sidecar with an egress listener of protocol HTTP_PROXY",
+	"proxyInboundListenPort":    "sidecars take calls on port 15006: remove it",
+	"proxyListenPort":           "sidecars take calls of their application on port 15001: remove it",
+	"serviceEntryVisibility":    "use exportTo of each ServiceEntry, or defaultServiceExportTo",
+	"serviceScopeConfigs":       "there is no ambient mode: what other members see is said by ServiceExports",
+	"verifyCertificateAtClient": "it is deprecated in Istio, and servers are verified wherever a CA is known: remove it",
 }
 
 // unhonoured are the fields of c that are written, not honoured, and say something
 // else than what is done anyway.
 func (c *meshConfig) unhonoured() []string {
 	anyway := map[string]bool{
-		"enableEnvoyAccessLogService": !c.GetEnableEnvoyAccessLogService(),
-		"enableTracing":               !c.GetEnableTracing(),
-		"inboundTrafficPolicy":        c.GetInboundTrafficPolicy().GetMode() == meshapi.MeshConfig_InboundTrafficPolicy_PASSTHROUGH,
-		"proxyHttpPort":               c.GetProxyHttpPort() == 0,
-		"proxyInboundListenPort":      c.GetProxyInboundListenPort() == 0 || c.GetProxyInboundListenPort() == 15006,
-		"proxyListenPort":             c.GetProxyListenPort() == 0 || c.GetProxyListenPort() == 15001,
+		"enableTracing":          !c.GetEnableTracing(),
+		"proxyHttpPort":          c.GetProxyHttpPort() == 0,
+		"proxyInboundListenPort": c.GetProxyInboundListenPort() == 0 || c.GetProxyInboundListenPort() == 15006,
+		"proxyListenPort":        c.GetProxyListenPort() == 0 || c.GetProxyListenPort() == 15001,
 	}
 	var out []string
 	for _, name := range c.set {

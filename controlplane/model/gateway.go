@@ -51,8 +51,15 @@ type Listener struct {
 	TLS   *ListenerTLS
 	// RedirectHTTPS answers every plain request with 301 to https.
 	RedirectHTTPS bool
+	// GRPCWeb: requests of gRPC-Web are turned into gRPC (protocol GRPC-WEB); ListenHTTP only.
+	GRPCWeb bool
 	// Invalid listeners are not programmed.
 	Invalid bool
+	// Closed: nothing is served, and what it would take goes to nobody else either:
+	// its proxy refuses it. A closed listener needs no certificate.
+	Closed bool
+	// Unnamed: of a closed listener those hosts aren't named which no other one would take.
+	Unnamed bool
 	// HTTP3 also takes HTTP/3 (QUIC) on the UDP port of the same number and
 	// announces it (annotation isthmesh.dev/http3 of the object); ListenHTTPS only.
 	HTTP3 bool

@@ -27,6 +27,8 @@ type HTTPRule struct {
 	Headers HeaderChanges
 	// Invalid says why the rule is not to be followed: its requests are answered with 500.
 	Invalid string
+	// Delegate is the object that says this rule, when it isn't the routing's own; nil mostly.
+	Delegate *Origin
 }
 
 // HeaderChanges of requests and responses.

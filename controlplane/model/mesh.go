@@ -30,6 +30,8 @@ type Mesh struct {
 	ProxyConfigs []*ProxyConfig
 	// Plugins are the WasmPlugins, sorted by Origin.Older.
 	Plugins []*WasmPlugin
+	// Telemetries sorted by Origin.Older.
+	Telemetries []*Telemetry
 	// Credentials that gateways ask for, sorted by namespace, name and kind.
 	Credentials []*Credential
 	// Problems are the objects, or parts of objects, that could not be used.
@@ -131,6 +133,14 @@ type Settings struct {
 	// NoRefusedLog leaves connections that no filter chain takes out of the access log
 	// (meshConfig.disableEnvoyListenerLog).
 	NoRefusedLog bool
+	// LogProviders that can be referred to, sorted by name.
+	LogProviders []LogProvider
+	// Logs are the names of those that hold where no Telemetry says anything
+	// (meshConfig.defaultProviders); none leaves it to AccessLogPath and LogService.
+	Logs []string
+	// LogService sends the access log to the bootstrap's cluster of that purpose, too
+	// (meshConfig.enableEnvoyAccessLogService).
+	LogService bool
 	// AutoMTLS makes clients use mutual TLS with every endpoint that can (default true).
 	AutoMTLS bool
 	// ConnectTimeoutMillis to an upstream; Istio's default is 10000.
@@ -171,6 +181,11 @@ type Settings struct {
 	MeshTLS, OtherTLS TLSLimits
 	// Topology of gateways (meshConfig.defaultConfig.gatewayTopology); nil for none.
 	Topology *Topology
+	// InboundLocalhost calls applications at 127.0.0.1, not at the pod's address
+	// (meshConfig.inboundTrafficPolicy LOCALHOST).
+	InboundLocalhost bool
+	// LocalHosts are services whose callers stay in this member.
+	LocalHosts LocalHosts
 	// Ingress says which Ingresses of Kubernetes are served, and by which pods.
 	Ingress IngressSettings
 }

@@ -33,6 +33,9 @@ type Egress struct {
 	// AnyPort: it takes calls to every port of the hosts' HTTP services, which
 	// requests name with the host (protocol HTTP_PROXY, and Unix sockets).
 	AnyPort bool
+	// Closed: a listener with an address of its own isn't there, and what it names
+	// isn't seen on its port elsewhere either.
+	Closed bool
 	// Hosts that are seen: Namespace "*" for any, "~" for none, "." for the
 	// caller's own; one that begins with "~" takes away. Own namespace is already
 	// written out, but in the root namespace.
@@ -51,4 +54,6 @@ type Ingress struct {
 	TLS         *ListenerTLS
 	NoCapture   bool
 	Connections *ConnectionPool
+	// Closed: connections to the port are.
+	Closed bool
 }

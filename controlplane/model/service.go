@@ -110,16 +110,19 @@ const (
 	GRPC
 	TCP
 	TLS
+	// GRPCWeb is GRPC to the application; callers may speak gRPC-Web to the port,
+	// which proxies turn into gRPC.
+	GRPCWeb
 )
 
 // IsHTTP is true when routes are HTTP routes.
-func (p Protocol) IsHTTP() bool { return p == HTTP || p == HTTP2 || p == GRPC }
+func (p Protocol) IsHTTP() bool { return p == HTTP || p.IsHTTP2() }
 
 // IsHTTP2 is true when the application speaks HTTP/2.
-func (p Protocol) IsHTTP2() bool { return p == HTTP2 || p == GRPC }
+func (p Protocol) IsHTTP2() bool { return p == HTTP2 || p == GRPC || p == GRPCWeb }
 
 func (p Protocol) String() string {
-	return [...]string{"Auto", "HTTP", "HTTP2", "GRPC", "TCP", "TLS"}[p]
+	return [...]string{"Auto", "HTTP", "HTTP2", "GRPC", "TCP", "TLS", "GRPC-WEB"}[p]
 }
 
 // NodeLabel is the name of the node, as failoverPriority asks for it.

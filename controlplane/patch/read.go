@@ -139,7 +139,7 @@ func Read(p *model.Patch) (*Patch, *model.Problem) {
 		return out, nil
 	}
 	out.value = empty()
-	if err := protojson.Unmarshal(p.Value, out.value); err != nil {
+	if err := protojson.Unmarshal(durations(p.Value, out.value.ProtoReflect().Descriptor()), out.value); err != nil {
 		return refuse("patch.value", "Invalid", "it is no %s of Envoy 1.40: %v; mend the value", out.value.ProtoReflect().Descriptor().Name(), err)
 	}
 	return out, nil

@@ -151,7 +151,7 @@ func literal(field string) []string {
 		inIdentity := slices.Contains([]string{"Principal", "OwnPrincipal", "Namespace", "ServiceAccount", "TrustDomain"}, field)
 		switch {
 		case wild || !utf8.ValidString(n) || strings.Contains(n, "{*}") || strings.Contains(n, "{**}"):
-		case field == "ServiceAccount" && strings.Contains(n, "*"):
+		case (field == "ServiceAccount" || field == "TrustDomain") && strings.Contains(n, "*"):
 		case field == "Path" && strings.Contains(n, "?"):
 		case field == "Host" && (strings.HasSuffix(n, ":") || strings.HasSuffix(n, ".")):
 		case inIdentity && strings.Contains(n, "/"):

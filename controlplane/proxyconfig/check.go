@@ -5,15 +5,18 @@ package proxyconfig
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"net/netip"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 	meshapi "istio.io/api/mesh/v1alpha1"
+	networking "istio.io/api/networking/v1alpha3"
 )
 
 // MaxConcurrency is above the processors of any machine: a proxy with more
@@ -25,7 +28,7 @@ var honoured = map[protoreflect.Name]bool{
 	"concurrency": true, "discovery_address": true, "drain_duration": true, "file_flush_interval": true,
 	"file_flush_min_size_kb": true, "image": true, "mesh_id": true, "proxy_metadata": true, "proxy_stats_matcher": true,
 	"runtime_values": true, "service_cluster": true, "statsd_udp_address": true, "termination_drain_duration": true,
-	"tracing_service_name": true,
+	"tracing_service_name": true, "envoy_access_log_service": true,
 	// A sidecar that is an init container is always ready before the application starts.
 	"hold_application_until_proxy_starts": true,
 }
@@ -48,7 +51,6 @@ var others = map[protoreflect.Name]string{
 	"control_plane_auth_policy":     "the control plane is always called with mutual TLS; remove it",
 	"custom_config_file":            "Envoy's bootstrap is the agent's; use an EnvoyFilter with applyTo BOOTSTRAP",
 	"discovery_refresh_delay":       "changes are sent at once; remove it",
-	"envoy_access_log_service":      "access logs go to the log, or to a provider; use meshConfig.extensionProviders and a Telemetry or EnvoyFilter",
 	"envoy_metrics_service":         "metrics are scraped from port 15020, not sent; use an EnvoyFilter with applyTo BOOTSTRAP (stats_sinks)",
 	"envoy_metrics_service_address": "metrics are scraped from port 15020, not sent; use an EnvoyFilter with applyTo BOOTSTRAP (stats_sinks)",
 	"extra_stat_tags":               "tags of the standard metrics are fixed; remove it",
@@ -130,6 +132,17 @@ func values(c *meshapi.ProxyConfig) []Finding {
 	if text := c.GetStatsdUdpAddress(); text != "" {
 		if at, err := netip.ParseAddrPort(text); err != nil || at.Port() == 0 || at.Addr().Zone() != "" {
 			bad("statsdUdpAddress", "%.100q is no address and port; write such as 10.1.2.3:9125", text)
+		}
+	}
+	if of := c.GetEnvoyAccessLogService(); of != nil {
+		host, port, err := net.SplitHostPort(of.GetAddress())
+		if n, wrong := strconv.ParseUint(port, 10, 16); err != nil || wrong != nil || host == "" || n == 0 {
+			bad("envoyAccessLogService.address", "%.100q is no host and port; write such as logs.monitoring:15000", of.GetAddress())
+		}
+		switch of.GetTlsSettings().GetMode() {
+		case networking.ClientTLSSettings_DISABLE, networking.ClientTLSSettings_ISTIO_MUTUAL:
+		default:
+			bad("envoyAccessLogService.tlsSettings", "nothing is sent to it: proxies have the mesh's certificates only; use mode ISTIO_MUTUAL or DISABLE, or a provider of meshConfig.extensionProviders with a DestinationRule")
 		}
 	}
 	if t := c.GetImage().GetImageType(); t != "" && !imageType.MatchString(t) {

@@ -40,7 +40,7 @@ func TestCheck(t *testing.T) {
 		"AllThatIsHonoured": {
 			text: `{concurrency: 0, discoveryAddress: "a:1", drainDuration: 5m, fileFlushInterval: 10ms, fileFlushMinSizeKb: 4, image: {imageType: x},
   meshId: m, proxyMetadata: {A: b}, proxyStatsMatcher: {inclusionRegexps: [".*"]}, runtimeValues: {a: "1"}, serviceCluster: s, statsdUdpAddress: "10.0.0.1:9125",
-  terminationDrainDuration: 0s, holdApplicationUntilProxyStarts: true, gatewayTopology: {numTrustedProxies: 1}}`,
+  terminationDrainDuration: 0s, holdApplicationUntilProxyStarts: true, gatewayTopology: {numTrustedProxies: 1}, envoyAccessLogService: {address: "a.b:1", tlsSettings: {mode: ISTIO_MUTUAL}, tcpKeepalive: {probes: 3}}}`,
 		},
 		"FixedAnyway": {text: `{configPath: ./etc/istio/proxy, binaryPath: /usr/local/bin/envoy, proxyAdminPort: 15000, statusPort: 15020, controlPlaneAuthPolicy: MUTUAL_TLS, statNameLength: 189, interceptionMode: REDIRECT, tracingServiceName: CANONICAL_NAME_ONLY}`},
 		"FixedOtherwise": {
@@ -49,9 +49,9 @@ func TestCheck(t *testing.T) {
 			left: `{"configPath":"/x","proxyAdminPort":1,"statusPort":1}`,
 		},
 		"NotHonoured": {
-			text: `{tracing: {sampling: 1}, proxyHeaders: {server: {value: x}}, caCertificatesPem: [x], readinessProbe: {tcpSocket: {port: 1}}, extraStatTags: [a], envoyAccessLogService: {address: "a:1"}, privateKeyProvider: {cryptomb: {pollDelay: 1s}}, connectionSettings: {profile: EDGE}, statsCompression: false, zipkinAddress: "z:1"}`,
+			text: `{tracing: {sampling: 1}, proxyHeaders: {server: {value: x}}, caCertificatesPem: [x], readinessProbe: {tcpSocket: {port: 1}}, extraStatTags: [a], privateKeyProvider: {cryptomb: {pollDelay: 1s}}, connectionSettings: {profile: EDGE}, statsCompression: false, zipkinAddress: "z:1"}`,
 			want: []string{
-				"caCertificatesPem NotSupported", "connectionSettings NotSupported", "envoyAccessLogService NotSupported", "extraStatTags NotSupported",
+				"caCertificatesPem NotSupported", "connectionSettings NotSupported", "extraStatTags NotSupported",
 				"privateKeyProvider NotSupported", "proxyHeaders NotSupported", "readinessProbe NotSupported", "statsCompression NotSupported", "tracing NotSupported", "zipkinAddress NotSupported",
 			},
 		},
@@ -60,7 +60,9 @@ func TestCheck(t *testing.T) {
 			want: []string{"concurrency Invalid", "drainDuration Invalid", "fileFlushInterval Invalid", "image.imageType Invalid", "proxyStatsMatcher.inclusionRegexps[1] Invalid", "statsdUdpAddress Invalid", "terminationDrainDuration Invalid"},
 			left: `{"meshId":"m"}`,
 		},
-		"TooManyWorkers": {text: `{concurrency: 1000000}`, want: []string{"concurrency Invalid"}, left: `{}`},
+		"LogServiceAddress": {text: `{envoyAccessLogService: {address: "a"}}`, want: []string{"envoyAccessLogService.address Invalid"}, left: `{}`},
+		"LogServiceTLS":     {text: `{envoyAccessLogService: {address: "a:1", tlsSettings: {mode: SIMPLE}}}`, want: []string{"envoyAccessLogService.tlsSettings Invalid"}, left: `{}`},
+		"TooManyWorkers":    {text: `{concurrency: 1000000}`, want: []string{"concurrency Invalid"}, left: `{}`},
 		"Variables": {
 			text: `{proxyMetadata: {TRUST_DOMAIN: evil, CA_ADDR: x, LD_PRELOAD: x, KUBERNETES_SERVICE_HOST: x, "a b": x, ISTIO_META_HTTP10: "1", GOOD: x}}`,
 			want: []string{

@@ -12,13 +12,16 @@ import (
 )
 
 // conflicts are the routings that no sidecar follows for one of their hosts,
-// where another one is seen too and is older.
+// where another one is seen too and is older. One that is exported more narrowly
+// than another means to go before it (narrowest).
 func (r *routings) conflicts() []model.Problem {
 	holders := map[string][]*model.Routing{}
 	var out []model.Problem
 	for _, routing := range r.at[model.Sidecars] {
 		for _, h := range routing.Hosts {
-			i := slices.IndexFunc(holders[h], func(o *model.Routing) bool { return !(o.BySpecificity && routing.BySpecificity) && meet(o, routing) })
+			i := slices.IndexFunc(holders[h], func(o *model.Routing) bool {
+				return !(o.BySpecificity && routing.BySpecificity) && width(o) == width(routing) && meet(o, routing)
+			})
 			if i < 0 {
 				holders[h] = append(holders[h], routing)
 				continue

@@ -25,7 +25,7 @@ func TestConflicts(t *testing.T) {
 		"OtherHost":      {"x", "y", model.Visibility{}, model.Visibility{}, false, 0},
 		"SeenApart":      {"x", "x", only("a"), only("b"), false, 0},
 		"SeenBySome":     {"x", "x", only("a", "b"), only("b"), false, 1},
-		"OneSeenByAll":   {"x", "x", model.Visibility{}, only("b"), false, 1},
+		"OneIsNarrower":  {"x", "x", model.Visibility{}, only("b"), false, 0},
 		"HoldTogether":   {"x", "x", model.Visibility{}, model.Visibility{}, true, 0},
 		"SameWildcard":   {"*.x", "*.x", model.Visibility{}, model.Visibility{}, false, 1},
 		"WithinWildcard": {"*.x", "a.x", model.Visibility{}, model.Visibility{}, false, 0},

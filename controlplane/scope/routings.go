@@ -125,8 +125,8 @@ func (x *Index) Routings(c Caller, at model.GatewayRef) []*model.Routing {
 }
 
 // Governing are the routings by which sidecars route calls to a host: those of
-// the most specific host that takes it in. Of Istio's routings the oldest holds
-// alone; routes of the Gateway API hold together, those of the caller's own
+// the most specific host that takes it in. Of Istio's routings the narrowest
+// export holds alone, then the oldest; routes of the Gateway API hold together, those of the caller's own
 // namespace before those of the service's. Read only.
 func (x *Index) Governing(c Caller, host model.Hostname) []*model.Routing {
 	b := x.view(c).routings
@@ -147,7 +147,7 @@ func effective(of []*model.Routing, namespace string) []*model.Routing {
 		return of
 	}
 	if !of[0].BySpecificity {
-		return of[:1]
+		return narrowest(of)
 	}
 	var own, all []*model.Routing
 	for _, r := range of {
@@ -163,6 +163,31 @@ func effective(of []*model.Routing, namespace string) []*model.Routing {
 		return own
 	}
 	return all
+}
+
+// narrowest of Istio's routings on one host: one that is exported to its own
+// namespace alone goes before one that is exported to some, and that before
+// everybody's, whatever their age, as in Istio. So callers may route a service in
+// their own way.
+func narrowest(of []*model.Routing) []*model.Routing {
+	best := 0
+	for i, r := range of {
+		if !r.BySpecificity && width(r) < width(of[best]) {
+			best = i
+		}
+	}
+	return of[best : best+1]
+}
+
+// width of a routing's export: its own namespace, some, or all.
+func width(r *model.Routing) int {
+	switch {
+	case !r.Visible.Limited:
+		return 2
+	case len(r.Visible.Namespaces) == 1 && r.Visible.Namespaces[0] == r.Namespace:
+		return 0
+	}
+	return 1
 }
 
 // Hosts that routings of sidecars name and a caller sees, sorted.

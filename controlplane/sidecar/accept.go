@@ -138,6 +138,19 @@ func (p inboundPort) chain(g guard, a acceptance) *listenerv3.FilterChain {
 	return c
 }
 
+// unsent requests are tried again, as in Istio: an application may close a
+// connection just when a request is about to go over it. Read only.
+var unsent = &routev3.RetryPolicy{RetryOn: "reset-before-request", NumRetries: wrapperspb.UInt32(2)}
+
+// again says which requests to the application are tried again: with gRPC none,
+// as in Istio, since its streams have ways of their own to say so.
+func (p inboundPort) again() *routev3.RetryPolicy {
+	if p.protocol == model.GRPC || p.protocol == model.GRPCWeb {
+		return nil
+	}
+	return unsent
+}
+
 // fromProxies are headers that proxies of the mesh tell each other. Envoy itself
 // drops those that would change what it does.
 var fromProxies = []string{
@@ -153,7 +166,11 @@ var fromProxies = []string{
 
 func (p inboundPort) manager(g guard, a acceptance) *hcmv3.HttpConnectionManager {
 	m := envoy.HTTPManager(g.settings, p.cluster)
-	m.HttpFilters = append(slices.Clone(g.http), m.HttpFilters...)
+	filters := slices.Clone(g.http)
+	if p.protocol == model.GRPCWeb {
+		filters = append(filters, envoy.GRPCWeb(false))
+	}
+	m.HttpFilters = append(filters, m.HttpFilters...)
 	m.ServerName = "istio-envoy"
 	m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_APPEND_FORWARD
 	m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{
@@ -186,6 +203,7 @@ func (p inboundPort) manager(g guard, a acceptance) *hcmv3.HttpConnectionManager
 				Match: envoy.EveryPath(),
 				Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 					ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: p.cluster},
+					RetryPolicy:      p.again(),
 					Timeout:          durationpb.New(0),
 					MaxStreamDuration: &routev3.RouteAction_MaxStreamDuration{
 						MaxStreamDuration:    durationpb.New(0),

@@ -26,8 +26,18 @@ const loopback = "127.0.0.1"
 const unix = "unix://"
 
 // BoundName is the listener, and the route configuration, of an egress listener
-// that has an address of its own.
+// that has an address of its own. One that takes captured calls only has another
+// name than one that is really bound there: Envoy 1.40 crashes when a listener that
+// was not bound becomes one of the same name that is.
 func BoundName(e *model.Egress) string {
+	if binds(e) && !strings.HasPrefix(e.Bind, unix) {
+		return "bound_" + BoundAt(e)
+	}
+	return BoundAt(e)
+}
+
+// BoundAt is the address and port of such a listener, or its Unix socket.
+func BoundAt(e *model.Egress) string {
 	switch {
 	case strings.HasPrefix(e.Bind, unix):
 		return e.Bind
@@ -35,6 +45,11 @@ func BoundName(e *model.Egress) string {
 		return loopback + "_" + envoy.PortRoute(e.Port)
 	}
 	return e.Bind + "_" + envoy.PortRoute(e.Port)
+}
+
+// binds is true when the listener has its address for connections that are not captured.
+func binds(e *model.Egress) bool {
+	return e.NoCapture || e.AnyPort || strings.HasPrefix(e.Bind, unix)
 }
 
 // IsBound is true for egress listeners with an address of their own.
@@ -57,11 +72,11 @@ func BoundListener(s *model.Settings, e *model.Egress, shared SharedPort) (*envo
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 		FilterChains:     shared.Chains,
 	}
-	if !e.NoCapture && !e.AnyPort {
+	if !binds(e) {
 		l.BindToPort = wrapperspb.Bool(false)
 	}
 	if shared.HTTP {
-		l.FilterChains = append(l.FilterChains[:len(l.FilterChains):len(l.FilterChains)], httpChain(s, name, name, nil, shared.Lookup))
+		l.FilterChains = append(l.FilterChains[:len(l.FilterChains):len(l.FilterChains)], httpChain(s, name, name, shared.filters(), shared.Lookup))
 		if len(l.FilterChains) == 1 && shared.Rest == nil {
 			l.FilterChains[0].FilterChainMatch = nil
 			return envoy.NewResource(name, l)

@@ -3,6 +3,8 @@
 package sidecar
 
 import (
+	"slices"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
@@ -107,8 +109,18 @@ func (c Call) chains(port uint16) ([]*listenerv3.FilterChain, []model.Problem) {
 		return nil, nil
 	}
 	out, problems := routing.TLS(c.context(port), c.Routings)
+	if c.speaksTLS(port) {
+		// Rules for TCP are for opaque ports (VirtualService.tcp), as in Istio.
+		return out, problems
+	}
 	tcp, more := routing.TCP(c.context(port), c.Routings)
 	return append(out, tcp...), append(problems, more...)
+}
+
+// speaksTLS is true for a port of the service whose protocol is TLS or HTTPS; a
+// host that no service has has no ports.
+func (c Call) speaksTLS(port uint16) bool {
+	return c.Service != nil && slices.ContainsFunc(c.Service.Ports, func(p model.Port) bool { return p.Number == port && p.Protocol == model.TLS })
 }
 
 // hash policies of the service itself, for requests that no routing routes.

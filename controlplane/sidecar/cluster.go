@@ -78,6 +78,9 @@ func (c Call) External(port int) (*envoy.Resource, []model.Problem, error) {
 	return r, problems, err
 }
 
+// plainSocket is the transport of plain text.
+const plainSocket = "envoy.transport_sockets.raw_buffer"
+
 // outbound is what clusters of services have in common.
 func outbound(s *model.Settings, t destination.Target, reach Reach) *clusterv3.Cluster {
 	svc := t.Service
@@ -94,7 +97,7 @@ func outbound(s *model.Settings, t destination.Target, reach Reach) *clusterv3.C
 			Name:  "tlsMode-disabled",
 			Match: &structpb.Struct{},
 			TransportSocket: &corev3.TransportSocket{
-				Name:       "envoy.transport_sockets.raw_buffer",
+				Name:       plainSocket,
 				ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: envoy.Any(&rawbufferv3.RawBuffer{})},
 			},
 		},

@@ -29,15 +29,21 @@ func Domains(s *model.Settings, svc *model.Service, others []*model.Service, nam
 func names(s *model.Settings, svc *model.Service, namespace string) []string {
 	host := string(svc.Hostname)
 	out := []string{host, host + "."}
-	short := svc.Name + "." + svc.Namespace
-	if host != short+".svc."+s.DomainSuffix {
+	if !HasBareName(s, svc) {
 		return out
 	}
+	short := svc.Name + "." + svc.Namespace
 	out = append(out, short, short+".svc")
 	if svc.Namespace == namespace {
 		out = append(out, svc.Name)
 	}
 	return out
+}
+
+// HasBareName is true for a service that callers of its own namespace name
+// without any namespace.
+func HasBareName(s *model.Settings, svc *model.Service) bool {
+	return string(svc.Hostname) == svc.Name+"."+svc.Namespace+".svc."+s.DomainSuffix
 }
 
 // PodDomains are the hosts by which a caller in a namespace names one pod of a

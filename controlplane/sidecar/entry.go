@@ -115,6 +115,12 @@ func discoverByHost(s *model.Settings, made *clusterv3.Cluster) {
 // provided takes from a cluster what goes with endpoints that are known: a
 // balancer, subsets, localities, and the choice of mutual TLS by endpoint.
 func provided(made *clusterv3.Cluster) {
+	if m := made.GetTransportSocketMatches(); len(m) > 0 && made.TransportSocket == nil {
+		// That of endpoints without mutual TLS comes last: it may announce the caller.
+		if plain := m[len(m)-1].GetTransportSocket(); plain.GetName() != plainSocket {
+			made.TransportSocket = plain
+		}
+	}
 	made.LbPolicy, made.LbConfig, made.LoadBalancingPolicy = clusterv3.Cluster_CLUSTER_PROVIDED, nil, nil
 	made.LbSubsetConfig, made.TransportSocketMatches, made.LoadAssignment, made.EdsClusterConfig = nil, nil, nil, nil
 	if made.CommonLbConfig != nil {

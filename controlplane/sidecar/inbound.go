@@ -73,8 +73,8 @@ func (in Intake) Clusters() ([]*envoy.Resource, error) {
 			continue
 		}
 		c, captured := originalDst(in.Settings, p.cluster), true
-		if p.ingress != nil && p.ingress.Endpoint != "" {
-			c, captured = in.application(p)
+		if to := in.listening(p); to != "" {
+			c, captured = in.application(p, to)
 		}
 		speak(c, p.protocol, Reach{})
 		destination.Limit(c, p.pool)

@@ -176,16 +176,30 @@ func (in Intake) bound(p inboundPort, g guard) (*envoy.Resource, error) {
 	return envoy.NewResource(l.Name, l)
 }
 
-// application is the cluster of an ingress listener that says where the
-// application listens, and whether connections to it would be captured again.
-func (in Intake) application(p inboundPort) (c *clusterv3.Cluster, captured bool) {
+// listening is where an application listens, if it isn't the address that the client
+// meant: as its ingress listener says, or all of the mesh.
+func (in Intake) listening(p inboundPort) string {
+	switch {
+	case p.ingress != nil:
+		return p.ingress.Endpoint
+	case p.port == 0 || !in.Settings.InboundLocalhost:
+		return ""
+	case ownAddress(in.Workload, false).Unmap().Is6():
+		return netip.AddrPortFrom(netip.IPv6Loopback(), p.port).String()
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), p.port).String()
+}
+
+// application is the cluster of a port whose application listens elsewhere than the
+// client meant, and whether connections to it would be captured again.
+func (in Intake) application(p inboundPort, listening string) (c *clusterv3.Cluster, captured bool) {
 	c = plain(in.Settings, p.cluster)
 	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 	c.LoadAssignment = &endpointv3.ClusterLoadAssignment{ClusterName: p.cluster}
 	var to *corev3.Address
-	if path, ok := strings.CutPrefix(p.ingress.Endpoint, unixScheme); ok {
+	if path, ok := strings.CutPrefix(listening, unixScheme); ok {
 		to = &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: path}}}
-	} else if a, err := netip.ParseAddrPort(p.ingress.Endpoint); err == nil {
+	} else if a, err := netip.ParseAddrPort(listening); err == nil {
 		address := a.Addr()
 		if address.IsUnspecified() {
 			captured = true

@@ -81,6 +81,9 @@ func (in Intake) ports() []inboundPort {
 			p.socket = ownTLS(in.Settings, p.ingress)
 			p.closed = p.socket == nil
 		}
+		if p.ingress != nil && p.ingress.Closed {
+			p.socket, p.closed = nil, true
+		}
 		out = append(out, p)
 	}
 	switch {

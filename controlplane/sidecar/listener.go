@@ -63,6 +63,8 @@ type SharedPort struct {
 	HTTP bool
 	// Lookup: some of it goes to the host that the request names.
 	Lookup bool
+	// GRPCWeb: some of it may come as gRPC-Web.
+	GRPCWeb bool
 	// Chains take connections by server name or destination.
 	Chains []*listenerv3.FilterChain
 	// Rest takes what nothing else does; nil leaves it to hosts that the mesh doesn't know.
@@ -75,7 +77,7 @@ func PortListener(s *model.Settings, port uint16, ipv6 bool, shared SharedPort) 
 	l := listener(envoy.PortListener(port), "0.0.0.0", port, ipv6)
 	l.FilterChains = shared.Chains
 	if shared.HTTP {
-		l.FilterChains = append(l.FilterChains[:len(l.FilterChains):len(l.FilterChains)], httpChain(s, l.Name, envoy.PortRoute(port), nil, shared.Lookup))
+		l.FilterChains = append(l.FilterChains[:len(l.FilterChains):len(l.FilterChains)], httpChain(s, l.Name, envoy.PortRoute(port), shared.filters(), shared.Lookup))
 	}
 	inspect(s, l)
 	l.DefaultFilterChain = shared.Rest
@@ -140,7 +142,8 @@ func (c Call) told(port int) (chains []*listenerv3.FilterChain, rest *listenerv3
 	p := svc.Ports[port]
 	routed, problems := c.chains(p.Number)
 	for _, r := range routed {
-		if r.GetFilterChainMatch().GetTransportProtocol() == "tls" {
+		subnets := len(r.GetFilterChainMatch().GetPrefixRanges()) > 0 && len(svc.Addresses) == 0
+		if subnets || r.GetFilterChainMatch().GetTransportProtocol() == "tls" {
 			chains = append(chains, r)
 		} else if r.GetFilterChainMatch() == nil && rest == nil {
 			rest = r
@@ -156,6 +159,10 @@ func (c Call) told(port int) (chains []*listenerv3.FilterChain, rest *listenerv3
 		rest = own
 	}
 	if len(svc.Ranges) > 0 {
+		if rest == nil && p.Protocol == model.TCP {
+			// What no rule takes is the entry's still: the address says so.
+			rest = own
+		}
 		return c.inRanges(port, chains, rest), nil, problems
 	}
 	return chains, rest, problems
@@ -202,12 +209,12 @@ func (c Call) addressListener(port int, address netip.Addr, routed []*listenerv3
 	l := listener(envoy.AddressListener(address, p.Number), address.String(), p.Number, false)
 	route := envoy.ServiceRoute(p.Number, svc.Hostname)
 	if p.Protocol.IsHTTP() {
-		l.FilterChains = []*listenerv3.FilterChain{httpChain(s, l.Name, route, nil, c.Lookup)}
+		l.FilterChains = []*listenerv3.FilterChain{httpChain(s, l.Name, route, SharedPort{GRPCWeb: p.Protocol == model.GRPCWeb}.filters(), c.Lookup)}
 		l.FilterChains[0].FilterChainMatch = nil
 		return envoy.NewResource(l.Name, l)
 	}
 	if p.Protocol == model.Auto {
-		l.FilterChains = []*listenerv3.FilterChain{httpChain(s, l.Name, route, envoy.OfferHTTP(), c.Lookup)}
+		l.FilterChains = []*listenerv3.FilterChain{httpChain(s, l.Name, route, []*hcmv3.HttpFilter{envoy.OfferHTTP()}, c.Lookup)}
 	}
 	for _, r := range routed {
 		if p.Protocol == model.Auto && r.GetFilterChainMatch() == nil {
@@ -265,7 +272,7 @@ func (c Call) PodListeners(port int, set *model.EndpointSet) ([]*envoy.Resource,
 		seen[address] = true
 		l := listener(envoy.AddressListener(address, e.Port), e.Address, e.Port, false)
 		l.FilterChains = routed
-		own := tcpChain(c.Settings, envoy.Outbound(p.Number, svc.Hostname), envoy.Metadata(subsetMatch, map[string]string{podAddress: e.Address}))
+		own := c.podChain(port, e.Address)
 		switch {
 		case len(routed) == 0:
 			l.FilterChains = []*listenerv3.FilterChain{own}
@@ -305,14 +312,19 @@ func listener(name, address string, port uint16, ipv6 bool) *listenerv3.Listener
 	return l
 }
 
-// httpChain takes plain HTTP. lookup: some routes lead to hosts that requests name.
-func httpChain(s *model.Settings, name, route string, filter *hcmv3.HttpFilter, lookup bool) *listenerv3.FilterChain {
+// filters of HTTP that come first.
+func (p SharedPort) filters() []*hcmv3.HttpFilter {
+	if p.GRPCWeb {
+		return []*hcmv3.HttpFilter{envoy.GRPCWeb(true)}
+	}
+	return nil
+}
+
+// httpChain takes plain HTTP; before are filters that come first. lookup: some routes lead to hosts that requests name.
+func httpChain(s *model.Settings, name, route string, before []*hcmv3.HttpFilter, lookup bool) *listenerv3.FilterChain {
 	m := envoy.HTTPManager(s, "outbound_"+name)
 	m.RouteSpecifier = envoy.RDS(route)
-	var before, after []*hcmv3.HttpFilter
-	if filter != nil {
-		before = append(before, filter)
-	}
+	var after []*hcmv3.HttpFilter
 	if lookup || s.OutboundByName {
 		after = append(after, hostLookup(s))
 	}
@@ -335,11 +347,12 @@ func (c Call) tcpChain(port int) *listenerv3.FilterChain {
 	return chain
 }
 
-// tcpChain takes everything; endpoint, when given, narrows the cluster down.
-func tcpChain(s *model.Settings, cluster string, endpoint *corev3.Metadata) *listenerv3.FilterChain {
-	p := envoy.TCPProxy(s, cluster)
-	p.MetadataMatch = endpoint
+// podChain takes everything to one endpoint of the service.
+func (c Call) podChain(port int, address string) *listenerv3.FilterChain {
+	p := envoy.TCPProxy(c.Settings, envoy.Outbound(c.Service.Ports[port].Number, c.Service.Hostname))
+	p.MetadataMatch = envoy.Metadata(subsetMatch, map[string]string{podAddress: address})
 	p.MaxConnectAttempts = wrapperspb.UInt32(connectAttempts)
+	destination.StreamOf(c.targets(port)[0]).Apply(p)
 	return &listenerv3.FilterChain{Filters: []*listenerv3.Filter{envoy.TCPProxyFilter(p)}}
 }
 

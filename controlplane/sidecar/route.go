@@ -35,7 +35,9 @@ func (c Call) VirtualHosts(others []*model.Service, port int, routes []*routev3.
 			return again || without[d]
 		})
 		if len(domains) > 0 {
-			all.VirtualHosts = append(all.VirtualHosts, virtualHost(name, domains, c.routesOr(routes, port, name, endpoint)))
+			v := virtualHost(name, domains, c.routesOr(routes, port, name, endpoint))
+			v.TypedPerFilterConfig = envoy.BridgesGRPCWeb(p.Protocol)
+			all.VirtualHosts = append(all.VirtualHosts, v)
 		}
 	}
 	add(name, Domains(s, svc, others, namespace), routes, nil)
@@ -63,9 +65,11 @@ func PortRoutes(s *model.Settings, port uint16, hosts [][]byte, all bool) (*envo
 func (c Call) ServiceRoutes(port int, routes []*routev3.Route) (*envoy.Resource, error) {
 	p := c.Service.Ports[port]
 	name := envoy.ServiceRoute(p.Number, c.Service.Hostname)
+	host := virtualHost(name, []string{"*"}, c.routesOr(routes, port, name, nil))
+	host.TypedPerFilterConfig = envoy.BridgesGRPCWeb(p.Protocol)
 	return envoy.NewResource(name, &routev3.RouteConfiguration{
 		Name:             name,
-		VirtualHosts:     []*routev3.VirtualHost{virtualHost(name, []string{"*"}, c.routesOr(routes, port, name, nil))},
+		VirtualHosts:     []*routev3.VirtualHost{host},
 		ValidateClusters: wrapperspb.Bool(false),
 		// Rules may answer with more than Envoy's 4 KiB.
 		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(routing.MaxBody),

@@ -29,8 +29,10 @@ type Aside struct {
 	pods   map[objectName]*spared
 	// unplugged are the plugins that proxies go without.
 	unplugged unplugged
-	// looks counts what was looked at, for the order in which objects came.
+	// looks counts what was looked at, for the order in which objects and pods came.
 	looks int
+	// arrived is the look at which pods came that weren't there from the start.
+	arrived map[objectName]int
 }
 
 // mostChanges that are remembered.
@@ -71,6 +73,8 @@ type refusal struct {
 // made it so.
 type reproach struct {
 	refused
+	// on is the object that is told.
+	on          model.Origin
 	field, text string
 }
 
@@ -85,12 +89,14 @@ func (a *Aside) Next(mesh *model.Mesh) *Aside {
 	}
 	next := *a
 	next.mesh = mesh
+	next.looks++
+	next.arrived = arrivals(a.arrived, a.mesh.Workloads, mesh.Workloads, next.looks)
 	other := changed(a.mesh, mesh)
+	beside := wholes(other)
 	before, now := gather(a.mesh, other), gather(mesh, other)
 	// What only was read again, such as for its status, says the same.
 	maps.DeleteFunc(other, func(k object, _ bool) bool { return reflect.DeepEqual(before[k], now[k]) })
-	if len(other) > 0 {
-		next.looks++
+	if len(other)+len(beside) > 0 {
 		next.changes = maps.Clone(a.changes)
 		next.stands = maps.Clone(a.stands)
 		if next.changes == nil {
@@ -98,7 +104,8 @@ func (a *Aside) Next(mesh *model.Mesh) *Aside {
 		}
 		for k := range other {
 			delete(next.stands, k)
-			if now[k] == nil {
+			if now[k] == nil || sameOwn(before[k], now[k]) {
+				// What others say in it may have been another thing before.
 				delete(next.changes, k)
 				continue
 			}
@@ -107,12 +114,57 @@ func (a *Aside) Next(mesh *model.Mesh) *Aside {
 		forget(next.changes, mostChanges)
 		next.pods = map[objectName]*spared{}
 		for pod, s := range a.pods {
-			if s = s.next(other, now); len(s.of) > 0 || s.search != nil || len(s.hopeless) > 0 {
+			if s = s.next(other, beside, now); len(s.of) > 0 || s.search != nil || len(s.hopeless) > 0 {
 				next.pods[pod] = s
 			}
 		}
 	}
 	return next.without(mesh)
+}
+
+// arrivals are the pods that came, and when, as far as they are still there. Both
+// lists are sorted by namespace and name.
+func arrivals(known map[objectName]int, before, now []*model.Workload, look int) map[objectName]int {
+	if slices.Equal(before, now) {
+		return known
+	}
+	out := maps.Clone(known)
+	if out == nil {
+		out = map[objectName]int{}
+	}
+	name := func(w *model.Workload) objectName { return objectName{w.Namespace, w.Name} }
+	for len(before)+len(now) > 0 {
+		order := len(before) - len(now) // who is left over
+		if len(before) > 0 && len(now) > 0 {
+			order = name(before[0]).compare(name(now[0]))
+		} else {
+			order = -order
+		}
+		switch {
+		case order < 0:
+			delete(out, name(before[0]))
+			before = before[1:]
+		case order > 0:
+			out[name(now[0])] = look
+			now = now[1:]
+		default:
+			if before[0].UID != now[0].UID {
+				out[name(now[0])] = look // another one of its name
+			}
+			before, now = before[1:], now[1:]
+		}
+	}
+	return out
+}
+
+// ranBefore is true for a pod that was there before an object came. Of two that were
+// made in one second it counts which was seen first.
+func (a *Aside) ranBefore(pod *model.Workload, of model.Origin, since int) bool {
+	if pod.CreatedUnix == 0 || pod.CreatedUnix != of.CreatedUnix {
+		return pod.CreatedUnix != 0 && pod.CreatedUnix < of.CreatedUnix
+	}
+	at, ok := a.arrived[objectName{pod.Namespace, pod.Name}]
+	return !ok || at < since
 }
 
 // forget the oldest of too many changes.
@@ -128,11 +180,26 @@ func forget(changes map[object]change, most int) {
 	}
 }
 
-// next is what a pod is spared of objects some of which changed.
-func (s *spared) next(other map[object]bool, now map[object]*pieces) *spared {
+// wholes are the objects of which something may have changed.
+func wholes(other map[object]bool) map[object]bool {
+	out := map[object]bool{}
+	for k := range other {
+		if k.part != "" {
+			out[k.whole()] = true
+		}
+	}
+	return out
+}
+
+// next is what a pod is spared of objects some of which changed; beside are those
+// of which a part did.
+func (s *spared) next(other, beside map[object]bool, now map[object]*pieces) *spared {
 	out := s.clone()
 	for k, r := range s.of {
 		switch {
+		case !other[k] && k.part != "" && beside[k.whole()]:
+			// What stands in for it may not suit what is beside it now.
+			delete(out.of, k)
 		case !other[k]:
 		case r.aside && now[k] != nil && (r.how == asBefore || r.how == asNothing):
 			// What it was is refused; of what is only remembered the proxy took it since.

@@ -20,6 +20,16 @@ const (
 	maxReason = 400
 )
 
+// blaming says what a proxy does about what it rejects.
+func blaming(r model.Rejection) string {
+	pod, reason := r.Proxy.Namespace+"/"+r.Proxy.Name, oneLine(r.Reason)
+	if r.TypeURL == envoy.BootstrapType {
+		// Its name is only told between agent and control plane.
+		return fmt.Sprintf("pod %s started without this patch: %s; mend it or take it back", pod, strings.TrimPrefix(reason, r.Resource+": "))
+	}
+	return fmt.Sprintf("pod %s rejects %s, which this makes or changes, and keeps what it had before: %s; mend it or take it back", pod, described(r), reason)
+}
+
 // Blame traces what proxies refuse to the objects that it was made of, and says
 // so as Problems, each once, sorted; with what was set aside of it. What comes from no object, or may come from
 // several, is told of the proxy's pod, and names them.
@@ -43,9 +53,7 @@ func (s *Snapshot) Blame(rejections []model.Rejection) []model.Problem {
 			// Many proxies reject one thing; the first of them tells.
 			if w := (what{c[0].origin, c[0].field, r.TypeURL, r.Resource}); !seen[w] {
 				seen[w] = true
-				out = append(out, c[0].origin.Problem(c[0].field, model.RejectedByProxy, fmt.Sprintf(
-					"pod %s/%s rejects %s, which this makes or changes, and keeps what it had before: %s; mend it or take it back",
-					r.Proxy.Namespace, r.Proxy.Name, described(r), oneLine(r.Reason))))
+				out = append(out, c[0].origin.Problem(c[0].field, model.RejectedByProxy, blaming(r)))
 			}
 			continue
 		}
@@ -110,7 +118,9 @@ func (s *Snapshot) culprits(r model.Rejection) []culprit {
 		case envoy.ClusterType:
 			out = s.policiesOf(r)
 		case envoy.RouteType, envoy.ListenerType:
-			out = s.routingsOf(r)
+			if out = s.routingsOf(r); len(out) == 0 {
+				out = s.listenersOf(r)
+			}
 		case envoy.SecretType:
 			out = s.filesOf(r)
 		case envoy.ExtensionType:
@@ -163,6 +173,19 @@ func (s *Snapshot) routingsOf(r model.Rejection) []culprit {
 		if slices.ContainsFunc(routing.Hosts, func(h string) bool { return hasHost(r.Resource, h) || hasHost(r.Reason, h) }) {
 			out = append(out, culprit{routing.Origin, "spec"})
 		}
+	}
+	return out
+}
+
+// listenersOf gateways of which a resource is made.
+func (s *Snapshot) listenersOf(r model.Rejection) []culprit {
+	m := madeOf{s: s, p: r.Proxy, r: r}
+	if r.Proxy.Type == model.Router && r.Resource != "" {
+		m.listeners(map[model.GatewayRef]bool{})
+	}
+	out := make([]culprit, len(m.out))
+	for i, h := range m.out {
+		out[i] = culprit{h.on, h.field}
 	}
 	return out
 }

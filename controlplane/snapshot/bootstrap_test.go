@@ -44,7 +44,7 @@ func TestBootstrapPatchesReachWhomTheyConcern(t *testing.T) {
 		t.Error("what says the same is another resource")
 	}
 	told := s.Blame([]model.Rejection{{Proxy: a, TypeURL: envoy.BootstrapType, Resource: name, Reason: "no"}})
-	if len(told) != 1 || told[0].Kind != "EnvoyFilter" || told[0].Name != "f" || told[0].Field != "spec.configPatches[2].patch.value" || !strings.Contains(told[0].Message, "shop/a rejects Bootstrap") {
+	if len(told) != 1 || told[0].Kind != "EnvoyFilter" || told[0].Name != "f" || told[0].Field != "spec.configPatches[2].patch.value" || !strings.Contains(told[0].Message, "pod shop/a started without this patch: no;") {
 		t.Errorf("blame: %v", told)
 	}
 }

@@ -4,6 +4,7 @@ package snapshot
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
@@ -24,24 +25,30 @@ func (s *Snapshot) boundOf(c, earlier *class) {
 		}
 		return keepAmong(among, now)
 	}
-	taken := map[string]bool{}
+	taken := map[string]string{}
+	for _, l := range c.scope.Ingress {
+		// Where it is to have every address it gets the pod's.
+		if a, err := netip.ParseAddr(l.Bind); err == nil && !a.IsUnspecified() && l.NoCapture && !l.Closed {
+			taken[sidecar.BoundAt(&model.Egress{Bind: l.Bind, Port: l.Port})] = "an ingress listener"
+		}
+	}
 	for i := range c.scope.Egress {
 		e := &c.scope.Egress[i]
-		if !sidecar.IsBound(e) {
+		if !sidecar.IsBound(e) || e.Closed {
 			continue
 		}
-		if name := sidecar.BoundName(e); taken[name] {
-			c.scopeProblems = append(c.scopeProblems, c.scope.Problem("spec.egress", "Conflict", "two egress listeners bind "+name+"; the first one holds: remove the other, or give it another port or address"))
+		at := sidecar.BoundAt(e)
+		if by := taken[at]; by != "" {
+			c.scopeProblems = append(c.scopeProblems, c.scope.Problem("spec.egress", "Conflict", fmt.Sprintf("%s has %s too, and holds: remove egress[%d], or give it another port or address", by, at, i)))
 			continue
 		}
-		taken[sidecar.BoundName(e)] = true
+		taken[at] = fmt.Sprintf("egress[%d]", i)
 		if sidecar.Taken(e) {
 			c.scopeProblems = append(c.scopeProblems, c.scope.Problem("spec.egress", "ReservedPort", fmt.Sprintf("port %d is the proxy's own, so the listener is left out; use another one", e.Port)))
 			continue
 		}
-		p, hosts, lookup := s.takenBy(c, e)
+		p, hosts := s.takenBy(c, e)
 		shared, problems := sharedPort(p)
-		shared.Lookup = lookup
 		shared.HTTP = len(hosts) > 0 || e.Protocol.IsHTTP()
 		c.scopeProblems = append(c.scopeProblems, problems...)
 		l, err := sidecar.BoundListener(c.settings, e, shared)
@@ -63,7 +70,7 @@ func (s *Snapshot) boundOf(c, earlier *class) {
 
 // takenBy an egress listener: the ports of the services that it names which
 // have its number, or all of them where requests name the port.
-func (s *Snapshot) takenBy(c *class, e *model.Egress) (p port, hosts [][]byte, lookup bool) {
+func (s *Snapshot) takenBy(c *class, e *model.Egress) (p port, hosts [][]byte) {
 	p.number = e.Port
 	for _, entry := range c.entries {
 		svc := entry.in.svc
@@ -77,8 +84,9 @@ func (s *Snapshot) takenBy(c *class, e *model.Egress) (p port, hosts [][]byte, l
 			switch {
 			case !e.AnyPort && q.Number != e.Port:
 			case asHTTP && (e.AnyPort || e.Protocol == model.Auto || e.Protocol.IsHTTP()):
-				if b := s.boundHosts(c, e, call, entry.in, i, first); b != nil {
-					hosts, first, lookup = append(hosts, b), false, lookup || call.Lookup
+				if of, b := s.boundHosts(c, e, call, entry.in, i, first); b != nil {
+					hosts, first = append(hosts, b), false
+					p.hosts = append(p.hosts, map[string]*part{"": of})
 				}
 			case !asHTTP && !e.AnyPort && !e.Protocol.IsHTTP():
 				of, rest := call.ByServerName(i)
@@ -87,30 +95,30 @@ func (s *Snapshot) takenBy(c *class, e *model.Egress) (p port, hosts [][]byte, l
 		}
 	}
 	slices.SortStableFunc(p.chains, func(a, b *chains) int { return a.origin.Older(b.origin) })
-	return p, hosts, lookup
+	return p, hosts
 }
 
-// boundHosts of a service's port behind an egress listener; nil for none. What
-// is wrong with its routes is told where everybody's are made.
-func (s *Snapshot) boundHosts(c *class, e *model.Egress, call sidecar.Call, in serviceInputs, port int, first bool) []byte {
+// boundHosts of a service's port behind an egress listener, and the part that they
+// come from; nil for none. What is wrong with its routes is told where everybody's are made.
+func (s *Snapshot) boundHosts(c *class, e *model.Egress, call sidecar.Call, in serviceInputs, port int, first bool) (*part, []byte) {
 	routes, _ := call.Routes(in.svc.Ports[port].Number)
 	parts, err := s.hosts(call, in, port, routes)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	part := parts[c.caller.Namespace]
-	if part == nil {
-		part = parts[""]
+	of := parts[c.caller.Namespace]
+	if of == nil {
+		of = parts[""]
 	}
 	switch {
-	case part == nil:
-		return nil
+	case of == nil:
+		return nil, nil
 	case !e.AnyPort:
-		return part.encoded
+		return of, of.encoded
 	}
-	b, err := sidecar.AtPort(part.encoded, in.svc.Ports[port].Number, first)
+	b, err := sidecar.AtPort(of.encoded, in.svc.Ports[port].Number, first)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	return b
+	return of, b
 }

@@ -21,7 +21,7 @@ func TestBoundListenersLeaveTheProxysPorts(t *testing.T) {
 	}}}
 	s := snapshot.Build(m, nil)
 	v := viewOf(s, m, "shop", "a")
-	if v.Get(envoy.ListenerType, "0.0.0.0_15090") != nil || v.Get(envoy.ListenerType, "0.0.0.0_7000") == nil {
+	if v.Get(envoy.ListenerType, "bound_0.0.0.0_15090") != nil || v.Get(envoy.ListenerType, "bound_0.0.0.0_7000") == nil {
 		t.Error("the wrong listeners are there")
 	}
 	if !slices.ContainsFunc(s.Problems(), func(p model.Problem) bool {

@@ -175,7 +175,8 @@ func (c *class) hidden(svc *model.Service) uint64 {
 				seen = seen || scope.Names(e.Hosts, svc, c.caller.Namespace) && !sidecar.IsBound(&e)
 			}
 		}
-		if !particular {
+		if !particular || len(svc.Addresses) > 0 && !sidecar.SharesPort(svc, p) {
+			// What is told by its own address takes nothing of the particular one's.
 			for _, e := range c.scope.Egress {
 				seen = seen || e.Port == 0 && scope.Names(e.Hosts, svc, c.caller.Namespace)
 			}

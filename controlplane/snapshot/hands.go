@@ -11,6 +11,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/policy"
 	"github.com/isthmesh/isthmesh/controlplane/scope"
+	"github.com/isthmesh/isthmesh/gateways/northsouth"
 )
 
 // mostSteps of one search.
@@ -20,35 +21,59 @@ const mostSteps = 8192
 // as something can stand in for them. seen is the snapshot that the proxy sees.
 func (t *trial) hands(seen *Snapshot, r model.Rejection) map[object]reproach {
 	out := map[object]reproach{}
-	add := func(o model.Origin, field string) {
-		k := objectOf(o)
-		if _, known := out[k]; !known {
-			out[k] = reproach{refused{r.TypeURL, r.Resource}, field, r.Reason}
+	add := func(h hand) {
+		if _, known := out[h.of]; !known {
+			out[h.of] = reproach{refused{r.TypeURL, r.Resource}, h.on, h.field, r.Reason}
+		}
+	}
+	if r.Resource == "" {
+		for _, p := range seen.chosen(r.Proxy) {
+			if p.Kind == kindEnvoyFilter {
+				add(hand{objectOf(p.Origin), p.Origin, "spec"})
+			}
 		}
 	}
 	for _, c := range t.touches.of(seen, r) {
 		if c.origin.Kind == kindEnvoyFilter {
-			add(c.origin, c.field)
+			add(hand{objectOf(c.origin), c.origin, c.field})
 		}
 	}
-	for _, o := range t.s.madeOf(r) {
-		add(o, "spec")
+	for _, h := range t.s.madeOf(r) {
+		add(h)
 	}
 	return out
 }
 
+// hand that an object may have in a resource: who is told of it, at which field.
+type hand struct {
+	of    object
+	on    model.Origin
+	field string
+}
+
 // madeOf the pieces of these objects a resource may be, by its type and its name.
-func (s *Snapshot) madeOf(r model.Rejection) []model.Origin {
-	m := madeOf{s: s, p: r.Proxy}
+func (s *Snapshot) madeOf(r model.Rejection) []hand {
+	m := madeOf{s: s, p: r.Proxy, r: r}
 	switch r.TypeURL {
 	case envoy.ClusterType, envoy.EndpointType:
+		if r.Resource == "" {
+			m.clusters()
+			break
+		}
 		m.cluster(r.Resource)
 	case envoy.RouteType:
 		m.routes(r.Resource)
 	case envoy.ListenerType:
-		m.routes("")
-		m.inbound()
-		m.guards()
+		taken := r.Resource == envoy.VirtualInbound || strings.HasPrefix(r.Resource, "inbound_")
+		if taken || r.Resource == "" {
+			m.inbound()
+		}
+		if !taken {
+			m.routes("")
+		}
+		if taken || r.Resource == "" || r.Proxy.Type == model.Router {
+			m.guards()
+		}
 	case envoy.ExtensionType:
 		m.guards()
 	}
@@ -58,8 +83,12 @@ func (s *Snapshot) madeOf(r model.Rejection) []model.Origin {
 type madeOf struct {
 	s   *Snapshot
 	p   *model.Proxy
-	out []model.Origin
+	r   model.Rejection
+	out []hand
 }
+
+// add an object that comes whole.
+func (m *madeOf) add(o model.Origin) { m.out = append(m.out, hand{objectOf(o), o, "spec"}) }
 
 // recent is true when an object changed not long ago. Objects that only may have
 // had a hand in many resources are looked at for nothing else.
@@ -78,16 +107,29 @@ func (m *madeOf) cluster(name string) {
 	m.host(parts[3])
 }
 
+// clusters of all hosts, one of which is bad and nobody says which.
+func (m *madeOf) clusters() {
+	for _, st := range m.s.mesh.Services {
+		if isEntry(st.Service) {
+			m.add(st.Service.Origin)
+		}
+	}
+	for _, p := range m.s.mesh.Policies {
+		m.add(p.Origin)
+	}
+	m.inbound()
+}
+
 // host that is called: its service, and how it is called.
 func (m *madeOf) host(host string) {
 	for _, st := range m.s.mesh.Services {
 		if string(st.Service.Hostname) == host && isEntry(st.Service) {
-			m.out = append(m.out, st.Service.Origin)
+			m.add(st.Service.Origin)
 		}
 	}
 	for _, p := range m.s.mesh.Policies {
 		if scope.Covers(p.Host, host) {
-			m.out = append(m.out, p.Origin)
+			m.add(p.Origin)
 		}
 	}
 }
@@ -100,31 +142,51 @@ func (m *madeOf) routes(name string) {
 		about = func(h string) bool { return scope.Covers(h, host) || scope.Covers(host, h) }
 	}
 	gateways := map[model.GatewayRef]bool{model.Sidecars: m.p.Type == model.Sidecar}
-	for _, g := range m.s.mesh.Gateways {
-		if m.p.Type == model.Router && (g.SelectorNamespace == "" || g.SelectorNamespace == m.p.Namespace) && g.Selector.Select(m.p.Labels) {
-			gateways[g.Ref()] = true
-			m.out = append(m.out, g.Origin)
-		}
+	if m.p.Type == model.Router {
+		m.listeners(gateways)
 	}
 	for _, r := range m.s.mesh.Routings {
 		bound := slices.ContainsFunc(r.Gateways, func(g model.GatewayRef) bool { g.Listener = ""; return gateways[g] })
-		if bound && slices.ContainsFunc(r.Hosts, about) {
-			m.out = append(m.out, r.Origin)
+		if !bound || !slices.ContainsFunc(r.Hosts, about) {
+			continue
 		}
+		for _, d := range delegatedBy(r) {
+			m.add(*d.rules[0].Delegate)
+		}
+		m.add(r.Origin)
 	}
 	for _, st := range m.s.mesh.Services {
 		if isEntry(st.Service) && about(string(st.Service.Hostname)) {
-			m.out = append(m.out, st.Service.Origin)
+			m.add(st.Service.Origin)
 		}
 	}
 	for _, p := range m.s.mesh.Policies {
 		if m.recent(p.Origin) || hashes(p) {
-			m.out = append(m.out, p.Origin)
+			m.add(p.Origin)
 		}
 	}
+	m.scopes("spec.egress")
+}
+
+// listeners of gateways that the resource is made of; into are their gateways.
+func (m *madeOf) listeners(into map[model.GatewayRef]bool) {
+	p := northsouth.ProxyOf(m.s.mesh.Settings, m.p)
+	for _, g := range m.s.mesh.Gateways {
+		for i := range g.Listeners {
+			if p.Shows(g, i, m.r.TypeURL, m.r.Resource) {
+				into[g.Ref()] = true
+				on, field := northsouth.Where(g, i)
+				m.out = append(m.out, hand{listenerOf(g, i), on, field})
+			}
+		}
+	}
+}
+
+// scopes that may hold for the proxy.
+func (m *madeOf) scopes(field string) {
 	for _, x := range m.s.mesh.Scopes {
 		if m.p.Type == model.Sidecar && (x.Namespace == m.p.Namespace || x.Namespace == m.s.mesh.Settings.RootNamespace) {
-			m.out = append(m.out, x.Origin)
+			m.out = append(m.out, hand{objectOf(x.Origin), x.Origin, field})
 		}
 	}
 }
@@ -140,11 +202,7 @@ func hashes(p *model.DestinationPolicy) bool {
 
 // inbound of the proxy: what says how its own ports are taken.
 func (m *madeOf) inbound() {
-	for _, x := range m.s.mesh.Scopes {
-		if m.p.Type == model.Sidecar && (x.Namespace == m.p.Namespace || x.Namespace == m.s.mesh.Settings.RootNamespace) {
-			m.out = append(m.out, x.Origin)
-		}
-	}
+	m.scopes("spec.ingress")
 	if m.p.Workload == nil {
 		return
 	}
@@ -162,10 +220,10 @@ func (m *madeOf) guards() {
 	guarded.Gateway, guarded.Class = guarded.Labels[labelGatewayName], guarded.Labels[labelGatewayClass]
 	chosen := policy.Choose(m.s.mesh, guarded, nil)
 	for _, a := range chosen.Authorizations {
-		m.out = append(m.out, a.Origin)
+		m.add(a.Origin)
 	}
 	for _, a := range chosen.Authentications {
-		m.out = append(m.out, a.Origin)
+		m.add(a.Origin)
 	}
 }
 
@@ -178,7 +236,33 @@ type suspect struct {
 	guilty, named bool
 	// guard is a policy: it denies when it is set aside.
 	guard bool
+	// reach is how much of what others say goes with it when it is set aside: who has
+	// more is tried after all who have less.
+	reach reach
 	since int
+}
+
+// reach of what stands in for an object.
+type reach uint8
+
+const (
+	// itself alone.
+	itself reach = iota
+	// delegates' rules, too.
+	delegates
+	// routings of a listener, or all that a Scope lets be seen.
+	routings
+	reaches
+)
+
+func reachOf(is *pieces) reach {
+	switch {
+	case len(is.listeners)+len(is.scopes) > 0:
+		return routings
+	case slices.ContainsFunc(is.routings, func(r *model.Routing) bool { return len(delegatedBy(r)) > 0 }):
+		return delegates
+	}
+	return itself
 }
 
 // steps of a search among objects: the likeliest culprit first, and of each first
@@ -190,8 +274,9 @@ func (t *trial) steps(pod objectName, now *spared, why map[object]reproach) []st
 	for k, is := range all {
 		x := suspect{object: k, origin: is.origin(), since: t.s.aside.changes[k].since, guilty: t.guilty(k)}
 		x.guard = len(is.authorizations)+len(is.authentications) > 0
+		x.reach = reachOf(is)
 		x.named = namedBy(why[k].text, is)
-		x.by = t.standIns(k, is, now.of[k], workload)
+		x.by = t.standIns(k, is, now.of[k], workload, why[k])
 		if len(x.by) > 0 {
 			list = append(list, x)
 		}
@@ -202,17 +287,17 @@ func (t *trial) steps(pod objectName, now *spared, why map[object]reproach) []st
 			b.origin.Older(a.origin), a.compare(b.object))
 	})
 	var out []step
-	for stage := 0; ; stage++ {
-		before := len(out)
-		for _, x := range list {
-			if stage < len(x.by) {
-				out = append(out, step{x.object, x.by[stage]})
+	for r := range reaches {
+		for stage, more := 0, true; more; stage++ {
+			more = false
+			for _, x := range list {
+				if x.reach == r && stage < len(x.by) {
+					out, more = append(out, step{x.object, x.by[stage]}), true
+				}
 			}
 		}
-		if len(out) == before {
-			return out[:min(len(out), mostSteps)]
-		}
 	}
+	return out[:min(len(out), mostSteps)]
 }
 
 func bit(b bool) int {
@@ -223,18 +308,32 @@ func bit(b bool) int {
 }
 
 // standIns for an object that were not refused yet.
-func (t *trial) standIns(k object, is *pieces, had refusal, pod *model.Workload) []standIn {
+func (t *trial) standIns(k object, is *pieces, had refusal, pod *model.Workload, why reproach) []standIn {
 	var remembered *standIn
 	if had.aside || had.standIn != (standIn{}) {
 		remembered = &had.standIn
 	}
 	was, known := t.s.aside.changes[k]
-	out := standInsFor(is, was, known, pod, remembered, t.closed(k, is))
+	otherwise := t.closed(k, is)
+	if len(is.scopes) > 0 {
+		// Of what is not to blame as much as there is goes on.
+		either := 0
+		if why.field == "spec.ingress" {
+			either = 1
+		}
+		otherwise = []standIn{otherwise[either], otherwise[2]}
+	}
+	suits := func(by standIn) bool { return t.suits(k, is, by) }
+	ran := known && pod != nil && t.s.aside.ranBefore(pod, is.origin(), was.since)
+	out := standInsFor(is, was, known, ran, remembered, suits, otherwise)
 	if !had.aside {
 		return out
 	}
 	// What stands in for it is refused, too.
 	i := slices.Index(out, had.standIn)
+	if i < 0 && len(is.scopes) > 0 {
+		return out[len(out)-1:]
+	}
 	return out[i+1:]
 }
 
@@ -265,6 +364,16 @@ func (t *trial) guilty(k object) bool {
 func namedBy(reason string, is *pieces) bool {
 	for _, r := range is.routings {
 		if slices.ContainsFunc(r.Hosts, func(h string) bool { return hasHost(reason, h) }) {
+			return true
+		}
+	}
+	for _, l := range is.listeners {
+		if slices.ContainsFunc(hostsOf(l.is), func(h string) bool { return hasHost(reason, h) }) {
+			return true
+		}
+	}
+	for _, d := range is.delegated {
+		if slices.ContainsFunc(d.hosts, func(h string) bool { return hasHost(reason, h) }) {
 			return true
 		}
 	}

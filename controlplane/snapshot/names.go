@@ -27,6 +27,9 @@ type names struct {
 	without map[*model.Service]map[string]bool
 	// owner of each domain but bare names.
 	owner map[string]*model.Service
+	// yields are the namespaces in which a service, whose hostname is a bare name,
+	// isn't called so, because a service of the namespace is; sorted.
+	yields map[*model.Service][]string
 	// to is what an ExternalName service leads to.
 	to map[*model.Service]*model.Service
 	// routed are hosts with routings that no service has for itself, and those
@@ -41,6 +44,7 @@ func resolveNames(settings *model.Settings, services []model.ServiceState, hosts
 		external: map[*model.Service]bool{},
 		without:  map[*model.Service]map[string]bool{},
 		owner:    make(map[string]*model.Service, 8*len(services)),
+		yields:   map[*model.Service][]string{},
 		to:       map[*model.Service]*model.Service{},
 	}
 	byName := make(map[model.Hostname]*model.Service, len(services))
@@ -62,7 +66,12 @@ func resolveNames(settings *model.Settings, services []model.ServiceState, hosts
 		}
 	}
 	for _, st := range services {
-		byName[st.Service.Hostname] = st.Service
+		svc := st.Service
+		byName[svc.Hostname] = svc
+		if o := n.owner[svc.Name]; o != nil && sidecar.HasBareName(settings, svc) && !slices.Contains(n.yields[o], svc.Namespace) {
+			n.yields[o] = append(n.yields[o], svc.Namespace)
+			slices.Sort(n.yields[o])
+		}
 	}
 	own := map[*model.Service]bool{}
 	for _, h := range hosts {
@@ -150,7 +159,7 @@ func pointedAt(byName map[model.Hostname]*model.Service, svc *model.Service) *mo
 
 // problems are the hosts and addresses that services don't get.
 func (n *names) problems(services []model.ServiceState) []model.Problem {
-	if len(n.without) == 0 {
+	if len(n.without)+len(n.yields) == 0 {
 		return nil
 	}
 	var out []model.Problem
@@ -159,6 +168,10 @@ func (n *names) problems(services []model.ServiceState) []model.Problem {
 			by := originOf(n.owner[d])
 			out = append(out, originOf(st.Service).Problem("", "NameConflict",
 				fmt.Sprintf("%s %s/%s goes before it, has %q too and keeps it; change one of them", by.Kind, by.Namespace, by.Name, d)))
+		}
+		for _, ns := range n.yields[st.Service] {
+			out = append(out, originOf(st.Service).Problem("", "NameConflict",
+				fmt.Sprintf("in namespace %[1]s, %[2]q is Service %[1]s/%[2]s and stays it; change one of the names", ns, st.Service.Hostname)))
 		}
 	}
 	return out

@@ -149,9 +149,21 @@ func (earlier layer) renew(resources []*envoy.Resource) layer {
 	return earlier.over(kept)
 }
 
+// calledBy a gateway are the clusters that its routes lead to, and those that it
+// sends access logs to.
+func (s *Snapshot) calledBy(f *front) []string {
+	out := slices.Clone(f.out.Clusters)
+	for _, name := range envoy.LogClusters(s.mesh.Settings) {
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // frontClusters are the clusters that it calls, and none of the others.
 func (s *Snapshot) frontClusters(f *front, earlier layer) []*envoy.Resource {
-	names := append([]string{envoy.BlackHoleCluster}, f.out.Clusters...)
+	names := append([]string{envoy.BlackHoleCluster}, s.calledBy(f)...)
 	for _, n := range f.class.namedEndpoints() {
 		names = append(names, envoy.Named(n.host, n.port))
 	}
@@ -189,7 +201,7 @@ func (f *front) innerListeners() []*envoy.Resource {
 func (s *Snapshot) frontEndpoints(f *front, at model.Locality) *envoy.Layer {
 	seen := s.endpointClass(f.class, at).endpoints.layer
 	var out []*envoy.Resource
-	for _, name := range f.out.Clusters {
+	for _, name := range s.calledBy(f) {
 		r := seen.Get(name)
 		if r == nil {
 			r = s.gateway.endpoints.layer.Get(name)

@@ -9,16 +9,29 @@ import (
 )
 
 // object that pieces of a mesh come from.
-type object struct{ kind, namespace, name string }
+type object struct {
+	kind, namespace, name string
+	// part of the object that something may stand in for alone: the listener of a
+	// gateway; empty for the object itself.
+	part string
+}
 
 func (o object) compare(p object) int {
 	if c := compare(o.kind, p.kind, o.namespace, p.namespace); c != 0 {
 		return c
 	}
-	return compare(o.name, p.name, "", "")
+	return compare(o.name, p.name, o.part, p.part)
 }
 
-func objectOf(o model.Origin) object { return object{o.Kind, o.Namespace, o.Name} }
+// whole is the object that a part is of.
+func (o object) whole() object {
+	o.part = ""
+	return o
+}
+
+func objectOf(o model.Origin) object {
+	return object{kind: o.Kind, namespace: o.Namespace, name: o.Name}
+}
 
 // pieces of a mesh that come from one object. Those of one object are nearly
 // always of one sort.
@@ -27,7 +40,8 @@ type pieces struct {
 	routings        []*model.Routing
 	policies        []*model.DestinationPolicy
 	services        []model.ServiceState
-	gateways        []*model.Gateway
+	listeners       []listener
+	delegated       []delegated
 	scopes          []*model.Scope
 	authorizations  []*model.Authorization
 	authentications []*model.RequestAuthentication
@@ -44,8 +58,10 @@ func (p *pieces) origin() model.Origin {
 		return p.policies[0].Origin
 	case len(p.services) > 0:
 		return originOf(p.services[0].Service)
-	case len(p.gateways) > 0:
-		return p.gateways[0].Origin
+	case len(p.listeners) > 0:
+		return p.listeners[0].of.Origin
+	case len(p.delegated) > 0:
+		return *p.delegated[0].rules[0].Delegate
 	case len(p.scopes) > 0:
 		return p.scopes[0].Origin
 	case len(p.authorizations) > 0:
@@ -71,8 +87,9 @@ func changed(before, after *model.Mesh) map[object]bool {
 	out := map[object]bool{}
 	differ(out, before.Patches, after.Patches)
 	differ(out, before.Routings, after.Routings)
+	differDelegates(out, before.Routings, after.Routings)
 	differ(out, before.Policies, after.Policies)
-	differ(out, before.Gateways, after.Gateways)
+	differListeners(out, before.Gateways, after.Gateways)
 	differ(out, before.Scopes, after.Scopes)
 	differ(out, before.Authorizations, after.Authorizations)
 	differ(out, before.Authentications, after.Authentications)
@@ -139,8 +156,7 @@ func gather[V any](m *model.Mesh, wanted map[object]V) map[object]*pieces {
 	if len(wanted) == 0 {
 		return out
 	}
-	of := func(o model.Origin) *pieces {
-		k := objectOf(o)
+	part := func(k object) *pieces {
 		if _, ok := wanted[k]; !ok {
 			return nil
 		}
@@ -149,16 +165,30 @@ func gather[V any](m *model.Mesh, wanted map[object]V) map[object]*pieces {
 		}
 		return out[k]
 	}
+	of := func(o model.Origin) *pieces { return part(objectOf(o)) }
 	collect(m.Patches, of, func(p *pieces) *[]*model.Patch { return &p.patches })
 	collect(m.Routings, of, func(p *pieces) *[]*model.Routing { return &p.routings })
 	collect(m.Policies, of, func(p *pieces) *[]*model.DestinationPolicy { return &p.policies })
-	collect(m.Gateways, of, func(p *pieces) *[]*model.Gateway { return &p.gateways })
 	collect(m.Scopes, of, func(p *pieces) *[]*model.Scope { return &p.scopes })
 	collect(m.Authorizations, of, func(p *pieces) *[]*model.Authorization { return &p.authorizations })
 	collect(m.Authentications, of, func(p *pieces) *[]*model.RequestAuthentication { return &p.authentications })
 	for _, st := range m.Services {
 		if p := of(originOf(st.Service)); p != nil {
 			p.services = append(p.services, st)
+		}
+	}
+	for _, g := range m.Gateways {
+		for i := range g.Listeners {
+			if p := part(listenerOf(g, i)); p != nil {
+				p.listeners = append(p.listeners, listener{headOf(g), g.Listeners[i]})
+			}
+		}
+	}
+	for _, r := range m.Routings {
+		for _, d := range delegatedBy(r) {
+			if p := part(objectOf(*d.rules[0].Delegate)); p != nil {
+				p.delegated = append(p.delegated, d)
+			}
 		}
 	}
 	return out
@@ -180,7 +210,8 @@ func with(m *model.Mesh, instead map[object]standIn) *model.Mesh {
 	out.Patches = replaced(m.Patches, instead, func(p *pieces) []*model.Patch { return p.patches })
 	out.Routings = replaced(m.Routings, instead, func(p *pieces) []*model.Routing { return p.routings })
 	out.Policies = replaced(m.Policies, instead, func(p *pieces) []*model.DestinationPolicy { return p.policies })
-	out.Gateways = replaced(m.Gateways, instead, func(p *pieces) []*model.Gateway { return p.gateways })
+	out.Routings = replacedDelegates(out.Routings, instead)
+	out.Gateways = replacedListeners(m.Gateways, instead)
 	out.Scopes = replaced(m.Scopes, instead, func(p *pieces) []*model.Scope { return p.scopes })
 	out.Authorizations = replaced(m.Authorizations, instead, func(p *pieces) []*model.Authorization { return p.authorizations })
 	out.Authentications = replaced(m.Authentications, instead, func(p *pieces) []*model.RequestAuthentication { return p.authentications })

@@ -139,10 +139,7 @@ func (t *trial) goOn(pod objectName, now *spared, accepted bool, of []charge) ve
 			now.hopeless = map[refused]string{}
 		}
 		for _, c := range of {
-			now.hopeless[c.what] = ""
-			if r := t.s.instead(now.standIns()).View(c.proxy).Get(c.what.typeURL, c.what.resource); r != nil {
-				now.hopeless[c.what] = r.Version
-			}
+			now.hopeless[c.what], _ = c.what.version(t.s.instead(now.standIns()).View(c.proxy))
 		}
 	case goingOn, innocent, muddled:
 	}
@@ -152,30 +149,44 @@ func (t *trial) goOn(pod objectName, now *spared, accepted bool, of []charge) ve
 
 // refusal of an object that was found guilty.
 func (t *trial) refusal(pod objectName, is step, why reproach) refusal {
-	kind := is.of.kind
-	o := model.Origin{Kind: kind, Namespace: is.of.namespace, Name: is.of.name}
-	return refusal{aside: true, standIn: is.standIn, why: why, problem: o.Problem(why.field, model.RejectedByProxy, fmt.Sprintf(
+	return refusal{aside: true, standIn: is.standIn, why: why, problem: why.on.Problem(why.field, model.RejectedByProxy, fmt.Sprintf(
 		"pod %s/%s rejects %s, which this makes or changes, so %s: %s; mend it or take it back",
-		pod.namespace, pod.name, described(model.Rejection{TypeURL: why.typeURL, Resource: why.resource}), is.goesOn(kind), oneLine(why.text)))}
+		pod.namespace, pod.name, described(model.Rejection{TypeURL: why.typeURL, Resource: why.resource}), is.goesOn(is.of.kind), oneLine(why.text)))}
 }
 
 // charges against objects: what a proxy refuses of what it is to have now.
 func (t *trial) charges(now *spared, list []model.Rejection) []charge {
 	var out []charge
 	for _, r := range list {
-		if r.Resource == "" || t.s.plugin(r) {
+		if t.s.plugin(r) {
 			continue
 		}
 		seen := t.s.seenBy(r.Proxy)
-		is := seen.View(r.Proxy).Get(r.TypeURL, r.Resource)
-		if is == nil || r.Version != "" && is.Version != r.Version {
+		what := refused{r.TypeURL, r.Resource}
+		version, there := what.version(seen.View(r.Proxy))
+		if !there || r.Version != "" && version != r.Version {
 			continue // it was sent before
 		}
 		if hands := t.hands(seen, r); len(hands) > 0 {
-			out = append(out, charge{refused{r.TypeURL, r.Resource}, r.Proxy, is.Version, hands})
+			out = append(out, charge{what, r.Proxy, version, hands})
 		}
 	}
 	return t.open(now, out)
+}
+
+// version of the resource that a proxy is to have; false when it is to have none. Of
+// a response as a whole, of which the proxy doesn't say what is bad in it, it is that
+// of all resources of the type together.
+func (w refused) version(v *envoy.View) (string, bool) {
+	if w.resource == "" {
+		of := v.Types[w.typeURL]
+		return fmt.Sprintf("%p %p", of.Shared, of.Own), len(of.Shared.Resources())+len(of.Own.Resources()) > 0
+	}
+	r := v.Get(w.typeURL, w.resource)
+	if r == nil {
+		return "", false
+	}
+	return r.Version, true
 }
 
 // open charges: those that are not known to be hopeless. While a search goes on,

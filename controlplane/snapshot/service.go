@@ -42,6 +42,8 @@ type part struct {
 	all bool
 	// lookup: it leads to the hosts that requests name.
 	lookup bool
+	// grpcWeb: its callers may speak gRPC-Web.
+	grpcWeb bool
 }
 
 // serviceInputs are what a service's translation depends on, but for endpoints.
@@ -50,6 +52,8 @@ type serviceInputs struct {
 	others []*model.Service
 	// without are domains that another service has.
 	without map[string]bool
+	// yields: callers in these namespaces mean another service by its hostname.
+	yields []string
 	// external: an ExternalName that nothing in the mesh answers to.
 	external bool
 	reach    []sidecar.Reach
@@ -68,7 +72,7 @@ type serviceInputs struct {
 
 func (a serviceInputs) equal(b serviceInputs) bool {
 	return a.svc == b.svc && a.external == b.external && a.policy == b.policy && a.hidden == b.hidden && a.holder == b.holder && a.byAddress == b.byAddress && a.routed.equal(b.routed) &&
-		slices.Equal(a.others, b.others) &&
+		slices.Equal(a.others, b.others) && slices.Equal(a.yields, b.yields) &&
 		maps.Equal(a.without, b.without) && maps.Equal(a.taken, b.taken) &&
 		slices.Equal(a.reach, b.reach) &&
 		slices.EqualFunc(a.pods, b.pods, slices.Equal)
@@ -159,7 +163,7 @@ func (s *Snapshot) service(c *class, st model.ServiceState, old, shared *service
 func (s *Snapshot) inputs(c *class, svc *model.Service) serviceInputs {
 	policy := s.scope.Policy(c.caller, svc)
 	return serviceInputs{
-		svc: svc, others: c.names.others[svc], without: c.names.without[svc], external: c.names.external[svc],
+		svc: svc, others: c.names.others[svc], without: c.names.without[svc], yields: c.names.yields[svc], external: c.names.external[svc],
 		policy:    policy,
 		holder:    c.holder(policy),
 		byAddress: s.byAddress(c, svc),
@@ -283,15 +287,23 @@ func (s *Snapshot) hosts(call sidecar.Call, in serviceInputs, port int, routes r
 		without = map[string]bool{}
 	}
 	maps.Copy(without, in.taken)
-	for _, ns := range append([]string{"", in.svc.Namespace}, namespacesOf(in.others)...) {
+	for _, ns := range slices.Concat([]string{"", in.svc.Namespace}, namespacesOf(in.others), in.yields) {
 		if out[ns] != nil {
 			continue
 		}
-		b, err := call.VirtualHosts(in.others, port, routes, pods, ns, without)
+		less := without
+		if slices.Contains(in.yields, ns) {
+			less = maps.Clone(without)
+			if less == nil {
+				less = map[string]bool{}
+			}
+			less[string(in.svc.Hostname)] = true
+		}
+		b, err := call.VirtualHosts(in.others, port, routes, pods, ns, less)
 		if err != nil {
 			return nil, err
 		}
-		out[ns] = &part{encoded: b, all: in.svc.Hostname == "*", lookup: call.Lookup}
+		out[ns] = &part{encoded: b, all: in.svc.Hostname == "*", lookup: call.Lookup, grpcWeb: in.svc.Ports[port].Protocol == model.GRPCWeb}
 	}
 	return out, nil
 }

@@ -35,6 +35,11 @@ func (p port) lookup() bool {
 	return slices.ContainsFunc(p.hosts, func(hosts map[string]*part) bool { return hosts[""] != nil && hosts[""].lookup })
 }
 
+// grpcWeb is true when callers of some of it may speak gRPC-Web.
+func (p port) grpcWeb() bool {
+	return slices.ContainsFunc(p.hosts, func(hosts map[string]*part) bool { return hosts[""] != nil && hosts[""].grpcWeb })
+}
+
 // chains of one service, or host, on a port.
 type chains struct {
 	of     []*listenerv3.FilterChain
@@ -109,7 +114,7 @@ func (s *Snapshot) port(c *class, p, before, common port) port {
 		}
 	}
 	for _, known := range []port{common, before} {
-		if known.listener != nil && len(p.hosts) > 0 == (len(known.hosts) > 0) && p.lookup() == known.lookup() && slices.Equal(p.chains, known.chains) {
+		if known.listener != nil && len(p.hosts) > 0 == (len(known.hosts) > 0) && p.lookup() == known.lookup() && p.grpcWeb() == known.grpcWeb() && slices.Equal(p.chains, known.chains) {
 			p.listener, p.problems = known.listener, known.problems
 			break
 		}
@@ -137,7 +142,7 @@ func (s *Snapshot) port(c *class, p, before, common port) port {
 // sharedPort puts chains together. Envoy refuses a listener whose chains
 // overlap, so of two with one match the older keeps it.
 func sharedPort(p port) (sidecar.SharedPort, []model.Problem) {
-	out := sidecar.SharedPort{HTTP: len(p.hosts) > 0, Lookup: p.lookup()}
+	out := sidecar.SharedPort{HTTP: len(p.hosts) > 0, Lookup: p.lookup(), GRPCWeb: p.grpcWeb()}
 	var problems []model.Problem
 	taken := map[string]bool{}
 	// given are the chains that stand: another one with the same names that sends

@@ -38,8 +38,12 @@ type Snapshot struct {
 	unmanned    *lazy[assumed]
 	// present are the callers that there should be.
 	present *lazy[callers]
+	// idle is what policies and routings say in vain.
+	idle    *lazy[idle]
 	patches *classes[patchSet, *patched]
 	plugins *classes[pluginSet, *plugged]
+	// telemetries are what proxies log.
+	telemetries *classes[logSet, *logged]
 	// aside are objects that some proxies go without, nil for none; variants are
 	// the meshes that those see.
 	aside    *Aside
@@ -96,25 +100,27 @@ func build(mesh *model.Mesh, aside *Aside, prev *Snapshot) *Snapshot {
 	scopes := scope.Build(mesh, prev.scope)
 	by := guardsOf(mesh, prev.mesh, prev.guards)
 	s := &Snapshot{
-		mesh:       mesh,
-		guards:     by,
-		scope:      scopes,
-		ipv6:       usesIPv6(mesh),
-		near:       nearnessOf(mesh),
-		others:     translations{of: map[*model.Service][]*service{}},
-		classes:    prev.classes.next(),
-		localities: prev.localities.next(),
-		namespaces: prev.namespaces.next(),
-		workloads:  prev.workloads.next(mesh, scopes, by),
-		fronts:     prev.fronts.next(),
-		patches:    prev.patches.next(),
-		plugins:    prev.plugins.next(),
-		unmanned:   cmp.Or(prev.unmanned.next(), new(lazy[assumed])),
-		present:    cmp.Or(prev.present.next(), new(lazy[callers])),
-		aside:      aside,
-		variants:   &variants{},
-		grpc:       grpcPorts(mesh.Routings),
-		addressed:  addressed(mesh),
+		mesh:        mesh,
+		guards:      by,
+		scope:       scopes,
+		ipv6:        usesIPv6(mesh),
+		near:        nearnessOf(mesh),
+		others:      translations{of: map[*model.Service][]*service{}},
+		classes:     prev.classes.next(),
+		localities:  prev.localities.next(),
+		namespaces:  prev.namespaces.next(),
+		workloads:   prev.workloads.next(mesh, scopes, by),
+		fronts:      prev.fronts.next(),
+		patches:     prev.patches.next(),
+		plugins:     prev.plugins.next(),
+		telemetries: prev.telemetries.next(),
+		unmanned:    cmp.Or(prev.unmanned.next(), new(lazy[assumed])),
+		present:     cmp.Or(prev.present.next(), new(lazy[callers])),
+		idle:        cmp.Or(prev.idle.next(), new(lazy[idle])),
+		aside:       aside,
+		variants:    &variants{},
+		grpc:        grpcPorts(mesh.Routings),
+		addressed:   addressed(mesh),
 	}
 	s.gatewayPods = s.podsOfGateways(prev)
 	s.class(scope.Class{}, scope.Caller{}, prev.common)
@@ -124,17 +130,19 @@ func build(mesh *model.Mesh, aside *Aside, prev *Snapshot) *Snapshot {
 
 func empty(mesh *model.Mesh) *Snapshot {
 	return &Snapshot{
-		mesh:       mesh,
-		common:     &class{},
-		unmanned:   new(lazy[assumed]),
-		present:    new(lazy[callers]),
-		classes:    &classes[scope.Class, *class]{of: map[scope.Class]*lazy[*class]{}},
-		localities: &classes[place, *endpointClass]{of: map[place]*lazy[*endpointClass]{}},
-		namespaces: &classes[home, *routeClass]{of: map[home]*lazy[*routeClass]{}},
-		fronts:     &classes[frontKey, *front]{of: map[frontKey]*lazy[*front]{}},
-		patches:    &classes[patchSet, *patched]{of: map[patchSet]*lazy[*patched]{}},
-		plugins:    &classes[pluginSet, *plugged]{of: map[pluginSet]*lazy[*plugged]{}},
-		workloads:  &workloads{of: map[workloadKey]*workload{}, strangers: map[workloadKey]bool{}, crews: crews{}},
+		mesh:        mesh,
+		common:      &class{},
+		unmanned:    new(lazy[assumed]),
+		present:     new(lazy[callers]),
+		idle:        new(lazy[idle]),
+		classes:     &classes[scope.Class, *class]{of: map[scope.Class]*lazy[*class]{}},
+		localities:  &classes[place, *endpointClass]{of: map[place]*lazy[*endpointClass]{}},
+		namespaces:  &classes[home, *routeClass]{of: map[home]*lazy[*routeClass]{}},
+		fronts:      &classes[frontKey, *front]{of: map[frontKey]*lazy[*front]{}},
+		patches:     &classes[patchSet, *patched]{of: map[patchSet]*lazy[*patched]{}},
+		plugins:     &classes[pluginSet, *plugged]{of: map[pluginSet]*lazy[*plugged]{}},
+		telemetries: &classes[logSet, *logged]{of: map[logSet]*lazy[*logged]{}},
+		workloads:   &workloads{of: map[workloadKey]*workload{}, strangers: map[workloadKey]bool{}, crews: crews{}},
 	}
 }
 
@@ -177,11 +185,15 @@ func (s *Snapshot) Problems() []model.Problem {
 		out = append(out, f.out.Problems...)
 	}
 	out = append(out, s.unmanned.get(s.podless).problems...)
+	out = append(out, s.idle.get(s.findIdle).problems...)
 	for _, p := range s.patches.made() {
 		out = append(out, p.told()...)
 	}
 	for _, p := range s.plugins.made() {
 		out = append(out, p.told()...)
+	}
+	for _, t := range s.telemetries.made() {
+		out = append(out, t.told()...)
 	}
 	out = append(out, s.sparedProblems()...)
 	seen := make(map[model.Problem]bool, len(out))
@@ -224,7 +236,7 @@ func (s *Snapshot) View(p *model.Proxy) *envoy.View {
 	return s.patch(p, s.unpatched(p))
 }
 
-func (s *Snapshot) unpatched(p *model.Proxy) *envoy.View { return s.plug(p, s.plain(p)) }
+func (s *Snapshot) unpatched(p *model.Proxy) *envoy.View { return s.plug(p, s.log(p, s.plain(p))) }
 
 // plain is what the translators make, without plugins and patches.
 func (s *Snapshot) plain(p *model.Proxy) *envoy.View {

@@ -90,7 +90,7 @@ func (s *Snapshot) instead(of map[object]standIn) *Snapshot {
 func variantKey(of map[object]standIn) string {
 	var b strings.Builder
 	for _, k := range slices.SortedFunc(maps.Keys(of), object.compare) {
-		fmt.Fprintf(&b, "%s %s/%s %d %p,", k.kind, k.namespace, k.name, of[k].how, of[k].pieces)
+		fmt.Fprintf(&b, "%s %s/%s %s %d %p,", k.kind, k.namespace, k.name, k.part, of[k].how, of[k].pieces)
 	}
 	return b.String()
 }
@@ -114,8 +114,12 @@ func (s *Snapshot) sparedProblems() []model.Problem {
 			continue
 		}
 		told[v] = true
+		others := map[object]bool{}
+		for k := range instead {
+			others[k.whole()] = true
+		}
 		for _, p := range v.Problems() {
-			if _, other := instead[object{p.Kind, p.Namespace, p.Name}]; !other {
+			if !others[object{kind: p.Kind, namespace: p.Namespace, name: p.Name}] {
 				out = append(out, p)
 			}
 		}

@@ -22,6 +22,10 @@ type town struct {
 	mesh  *model.Mesh
 	aside *snapshot.Aside
 	shown *snapshot.Snapshot
+	// kind of the proxies; a sidecar's unless it is said.
+	kind model.ProxyType
+	// whole: it doesn't say which resource is bad, and takes none of the type then.
+	whole bool
 	// taken are the texts of resources that the proxy took last.
 	taken map[string]string
 	// pushes that it took until all was settled.
@@ -48,6 +52,9 @@ func newTown(t *testing.T) *town {
 func (w *town) pod(i int) *model.Proxy {
 	p := proxy(w.mesh.Workloads[i])
 	p.Labels = p.Workload.Labels
+	if w.kind != "" {
+		p.Type = w.kind
+	}
 	return p
 }
 
@@ -77,6 +84,13 @@ func (w *town) take() []model.Rejection {
 	v := w.shown.View(p)
 	has := map[string]bool{}
 	for _, url := range typesOf {
+		if w.whole && strings.Contains(w.texts(v, url), "bad") {
+			out = append(out, model.Rejection{Proxy: p, TypeURL: url, Reason: "bad things"})
+			for k := range w.taken {
+				has[k] = true // all of it stays
+			}
+			continue
+		}
 		for _, layer := range []*envoy.Layer{v.Types[url].Shared, v.Types[url].Own} {
 			for _, r := range layer.Resources() {
 				text := w.text(r)
@@ -95,6 +109,17 @@ func (w *town) take() []model.Rejection {
 		}
 	}
 	return out
+}
+
+// texts of all resources of a type.
+func (w *town) texts(v *envoy.View, url string) string {
+	var b strings.Builder
+	for _, layer := range []*envoy.Layer{v.Types[url].Shared, v.Types[url].Own} {
+		for _, r := range layer.Resources() {
+			b.WriteString(w.text(r))
+		}
+	}
+	return b.String()
 }
 
 func (w *town) text(r *envoy.Resource) string {
@@ -197,6 +222,7 @@ func TestSpared(t *testing.T) {
 			m.Authorizations = []*model.Authorization{a}
 		}
 	}
+	all := newTown(t).mesh.Workloads
 	for name, test := range map[string]struct {
 		steps meshes
 		words string // that are looked for
@@ -240,6 +266,20 @@ func TestSpared(t *testing.T) {
 			words: "header-good bad-one of-b", want: "header-good of-b",
 			told: "VirtualService b: calls that it is about fail there",
 		},
+		// In the same second it counts who was seen first.
+		"OfOneSecondTheFirst": {
+			steps: meshes{routings(good), routings(good, worse(100))},
+			words: "header-good bad-one of-b", want: "header-good",
+			told: "VirtualService b: it is left out for it",
+		},
+		"OfOneSecondTheSecond": {
+			steps: meshes{
+				func(m *model.Mesh) { m.Workloads = m.Workloads[1:] },
+				func(m *model.Mesh) { m.Workloads = all; routings(good, worse(100))(m) },
+			},
+			words: "header-good bad-one of-b", want: "header-good of-b",
+			told: "VirtualService b: calls that it is about fail there",
+		},
 		"Two": {
 			steps: meshes{routings(good), routings(good, worse(300), toService(2, "c", "bad-two", 300)), routings(good, worse(300), toService(2, "c", "bad-two", 300), toService(3, "later", "header-later", 301))},
 			words: "header-good header-later bad-one bad-two", want: "header-good header-later",
@@ -272,8 +312,9 @@ func TestSpared(t *testing.T) {
 			told: "VirtualService b: it is left out for it",
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		run := func(t *testing.T, whole bool) {
 			w := newTown(t)
+			w.whole = whole
 			for _, change := range test.steps {
 				w.now(change)
 			}
@@ -290,7 +331,10 @@ func TestSpared(t *testing.T) {
 			if test.told != "" && !strings.Contains(w.elsewhere("bad"), "bad") {
 				t.Error("another pod goes without it, too")
 			}
-		})
+		}
+		t.Run(name, func(t *testing.T) { run(t, false) })
+		// As a client of state of the world, whose reason names nothing.
+		t.Run(name+"/AsAWhole", func(t *testing.T) { run(t, true) })
 	}
 }
 

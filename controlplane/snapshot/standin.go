@@ -36,22 +36,27 @@ type change struct {
 	since int
 }
 
+// nowhere is a destination that is not followed.
+var nowhere = []model.Destination{{Invalid: refusedMessage}}
+
 // refusedMessage says why a stand-in leads nowhere.
 const refusedMessage = "its proxy refuses the object"
 
 // standInsFor an object at a pod, in the order in which they are tried; each
 // takes away more than the one before it. None of them opens what the object may
 // have closed: only when the proxy is known to have run before the object came, it
-// may be left out. Of a policy nothing stands in but denial.
-func standInsFor(is *pieces, was change, known bool, pod *model.Workload, remembered *standIn, otherwise []standIn) []standIn {
+// (ran) may be left out; and what it was, or that it wasn't, must suit what is beside it
+// now. Of a policy nothing stands in but denial.
+func standInsFor(is *pieces, was change, known, ran bool, remembered *standIn, suits func(standIn) bool, otherwise []standIn) []standIn {
 	var out []standIn
+	before := standIn{asBefore, was.before}
 	switch {
 	case len(is.authorizations)+len(is.authentications) > 0:
-	case remembered != nil:
+	case remembered != nil && suits(*remembered):
 		out = append(out, *remembered)
-	case known && was.before != nil:
-		out = append(out, standIn{asBefore, was.before})
-	case known && pod != nil && pod.CreatedUnix != 0 && pod.CreatedUnix < is.origin().CreatedUnix:
+	case known && was.before != nil && suits(before):
+		out = append(out, before)
+	case known && was.before == nil && ran && suits(standIn{how: asNothing}):
 		// It ran without the object.
 		return []standIn{{how: asNothing}}
 	}
@@ -70,16 +75,25 @@ func closedStandIns(is *pieces) []standIn {
 	case len(is.routings) > 0:
 		a, b := &pieces{}, &pieces{}
 		for _, r := range is.routings {
-			a.routings = append(a.routings, barred(r))
+			a.routings = append(a.routings, r.Barred(refusedMessage))
 			b.routings = append(b.routings, shutRouting(r))
 		}
 		return []standIn{{closed, a}, {shut, b}}
+	case len(is.listeners) > 0:
+		return closedListeners(is.listeners)
+	case len(is.delegated) > 0:
+		return closedDelegates(is.delegated)
+	case len(is.scopes) > 0:
+		// Calls, what is taken, or both.
+		x := is.scopes[0]
+		return []standIn{{closed, closedScope(x, true, false)}, {closed, closedScope(x, false, true)}, {shut, closedScope(x, true, true)}}
 	case len(is.policies) > 0:
-		p := &pieces{}
+		p, q := &pieces{}, &pieces{}
 		for _, d := range is.policies {
 			p.policies = append(p.policies, bare(d))
+			q.policies = append(q.policies, unsent(d))
 		}
-		return []standIn{{closed, p}}
+		return []standIn{{closed, p}, {shut, q}}
 	case len(is.services) > 0:
 		p := &pieces{}
 		for _, st := range is.services {
@@ -108,30 +122,6 @@ func closedStandIns(is *pieces) []standIn {
 	return nil
 }
 
-// nowhere is a destination that is not followed.
-func nowhere() []model.Destination { return []model.Destination{{Invalid: refusedMessage}} }
-
-// barred is a routing with its own matches, that lead nowhere.
-func barred(r *model.Routing) *model.Routing {
-	out := *r
-	out.HTTP, out.TLS = nil, nil
-	for _, rule := range r.HTTP {
-		out.HTTP = append(out.HTTP, model.HTTPRule{Name: rule.Name, Matches: rule.Matches, Invalid: refusedMessage})
-	}
-	for _, rule := range r.TLS {
-		out.TLS = append(out.TLS, model.TLSRule{Name: rule.Name, Matches: rule.Matches, Destinations: nowhere()})
-	}
-	out.TCP, out.UDP = barredTCP(r.TCP), barredTCP(r.UDP)
-	return &out
-}
-
-func barredTCP(rules []model.TCPRule) (out []model.TCPRule) {
-	for _, rule := range rules {
-		out = append(out, model.TCPRule{Name: rule.Name, Matches: rule.Matches, Destinations: nowhere()})
-	}
-	return out
-}
-
 // shutRouting leads nowhere whatever is called on its hosts.
 func shutRouting(r *model.Routing) *model.Routing {
 	out := *r
@@ -140,13 +130,13 @@ func shutRouting(r *model.Routing) *model.Routing {
 		out.HTTP = []model.HTTPRule{{Invalid: refusedMessage}}
 	}
 	if len(r.TLS) > 0 {
-		out.TLS = []model.TLSRule{{Matches: []model.TLSMatch{{ServerNames: r.Hosts}}, Destinations: nowhere()}}
+		out.TLS = []model.TLSRule{{Matches: []model.TLSMatch{{ServerNames: r.Hosts}}, Destinations: nowhere}}
 	}
 	if len(r.TCP) > 0 {
-		out.TCP = []model.TCPRule{{Destinations: nowhere()}}
+		out.TCP = []model.TCPRule{{Destinations: nowhere}}
 	}
 	if len(r.UDP) > 0 {
-		out.UDP = []model.TCPRule{{Destinations: nowhere()}}
+		out.UDP = []model.TCPRule{{Destinations: nowhere}}
 	}
 	return &out
 }
@@ -166,6 +156,17 @@ func bare(d *model.DestinationPolicy) *model.DestinationPolicy {
 	out.Subsets = slices.Clone(d.Subsets)
 	for i := range out.Subsets {
 		out.Subsets[i].Policy = only(out.Subsets[i].Policy)
+	}
+	return &out
+}
+
+// unsent is a policy by which nothing is sent: what it says of TLS is refused, too.
+func unsent(d *model.DestinationPolicy) *model.DestinationPolicy {
+	out := *d
+	out.Policy = model.TrafficPolicy{PortPolicy: model.PortPolicy{Port: d.Policy.Port, TLS: &model.ClientTLS{Invalid: refusedMessage}}}
+	out.Subsets = slices.Clone(d.Subsets)
+	for i := range out.Subsets {
+		out.Subsets[i].Policy = model.TrafficPolicy{}
 	}
 	return &out
 }
@@ -195,6 +196,14 @@ func (s standIn) goesOn(kind string) string {
 		return what + " stays there as it was before the change"
 	case s.how == asNothing:
 		return what + " is left out for it"
+	case len(s.pieces.listeners) > 0:
+		return "nothing is served there for its hosts"
+	case len(s.pieces.scopes) > 0:
+		return scopeGoesOn(s.pieces.scopes[0])
+	case len(s.pieces.delegated) > 0:
+		return "calls that its rules are about fail there"
+	case len(s.pieces.policies) > 0 && s.how == shut:
+		return "nothing is sent there to its hosts"
 	case len(s.pieces.policies) > 0:
 		return "only its TLS settings and subsets hold there"
 	case len(s.pieces.services) > 0:

@@ -19,6 +19,8 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/ingest/fields"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/manifest"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/patch"
+	_ "github.com/isthmesh/isthmesh/controlplane/patch/extensions" // the types that patches may hold
 	"github.com/isthmesh/isthmesh/controlplane/snapshot"
 )
 
@@ -74,6 +76,9 @@ func complete(u *unstructured.Unstructured, group, kind string) {
 func Unstructured(u *unstructured.Unstructured, settings model.Settings) Verdict {
 	kind, group := u.GetKind(), u.GroupVersionKind().Group
 	about := model.Problem{Kind: kind, Namespace: u.GetNamespace(), Name: u.GetName()}
+	if problems := manifest.Misfits(u); len(problems) > 0 {
+		return verdict(problems)
+	}
 	objects, err := manifest.ReadObject(u)
 	if err != nil {
 		about.Reason, about.Message = ingest.Invalid, fmt.Sprintf("%s can't be read: %s; correct it", kind, short(err))
@@ -92,12 +97,29 @@ func Unstructured(u *unstructured.Unstructured, settings model.Settings) Verdict
 		// Its own listeners may take ports and hosts from each other.
 		all = slices.Concat(all, snapshot.Build(mesh, nil).Problems())
 	}
+	if kind == "EnvoyFilter" {
+		all = slices.Concat(all, Unreadable(mesh.Patches))
+	}
 	for _, p := range all {
 		if p.Kind == kind && p.Name == u.GetName() && !depends[p.Reason] {
 			problems = append(problems, p)
 		}
 	}
 	return verdict(problems)
+}
+
+// maxPatches that are told as unreadable; whoever has more mends the first ones first.
+const maxPatches = 40
+
+// Unreadable are the Problems of patches whose values Envoy's types don't have.
+func Unreadable(patches []*model.Patch) []model.Problem {
+	var problems []model.Problem
+	for _, p := range patches {
+		if _, problem := patch.Read(p); problem != nil && len(problems) < maxPatches {
+			problems = append(problems, *problem)
+		}
+	}
+	return problems
 }
 
 // depends are the reasons that other objects may take away.

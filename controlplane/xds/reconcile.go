@@ -25,7 +25,8 @@ func (s *session) reconcile(k kind, initial []held, owed []string) *payload {
 		r := effective(k, target, name)
 		version, known := has[name]
 		switch {
-		case r != nil && known && version == r.Version:
+		case r != nil && known && (version == r.Version || envoy.StandsIn(r.Version) && !envoy.StandsIn(version)):
+			// It has what is wanted, or better.
 		case known && get(target, name) == nil:
 			gone = append(gone, &envoy.Resource{Name: name})
 		case r == nil:

@@ -101,7 +101,7 @@ func (t *subscription) rejections() map[string]bad {
 				out[name] = bad{r.Version, n.Message}
 			}
 		}
-		if len(n.Resources) == 0 {
+		if len(n.Resources) == 0 && len(t.alone) == 0 {
 			out[""] = bad{reason: n.Message}
 		}
 	}

@@ -100,6 +100,9 @@ func (w *world) View(p *model.Proxy) *envoy.View { return w.views[p.Labels["clas
 
 func (w *world) Workload(namespace, name string) *model.Workload { return w.pods[namespace+"/"+name] }
 
+// standIn is the word of a resource that stands in for one that can't be had.
+const standIn = "stand-in"
+
 // builder makes worlds that share what did not change, as real snapshots do.
 type builder struct {
 	resources map[string]*envoy.Resource
@@ -126,7 +129,11 @@ func (b *builder) layer(short string, items []string) (*envoy.Layer, error) {
 		id := short + " " + item
 		if b.resources[id] == nil {
 			name, w, _ := strings.Cut(item, "=")
-			r, err := envoy.NewResource(name, message(short, name, w))
+			made := envoy.NewResource
+			if w == standIn {
+				made = envoy.NewStandIn
+			}
+			r, err := made(name, message(short, name, w))
 			if err != nil {
 				return nil, err
 			}

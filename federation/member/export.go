@@ -62,6 +62,10 @@ func export(mesh *model.Mesh, s model.ServiceState, subsets []scope.Subset) *mod
 // counts those that can be reached across networks, where only mutual TLS goes.
 func exportPort(mesh *model.Mesh, s model.ServiceState, p model.Port, set *model.EndpointSet, subsets []scope.Subset, accounts map[string]bool) model.ExportPort {
 	out := model.ExportPort{Name: p.Name, Number: p.Number, Protocol: p.Protocol}
+	if p.Protocol == model.GRPCWeb {
+		// To callers across members it is gRPC; the server's own proxy takes gRPC-Web too.
+		out.Protocol = model.GRPC
+	}
 	zones, within := counts{}, make([]counts, len(subsets))
 	for _, e := range set.Endpoints {
 		if e.Gateway || e.Draining || e.Cluster != mesh.Settings.Cluster {

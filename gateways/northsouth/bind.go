@@ -39,19 +39,24 @@ func (a attached) hosts() []model.ListenerHost {
 
 // problem on the gateway, at this listener.
 func (a attached) problem(field, reason, format string, args ...any) model.Problem {
-	list := "spec.servers"
-	if a.gateway.API {
-		list = "spec.listeners"
-	}
 	if a.gateway.Kind == "Ingress" {
-		// Its listeners are one for plain requests, and one for each certificate.
-		where := "spec"
-		if i := a.index - 1; i >= 0 {
-			where = fmt.Sprintf("spec.tls[%s]", strings.TrimPrefix(a.gateway.Listeners[a.index].Name, "https-443-ingress-"))
-		}
-		return a.gateway.Problem(where, reason, fmt.Sprintf(format, args...))
+		field = ""
 	}
-	return a.gateway.Problem(fmt.Sprintf("%s[%d]%s", list, a.index, field), reason, fmt.Sprintf(format, args...))
+	return a.gateway.Problem(a.field()+field, reason, fmt.Sprintf(format, args...))
+}
+
+// field of the gateway that this listener is.
+func (a attached) field() string {
+	switch {
+	case a.gateway.Kind == "Ingress" && a.index > 0:
+		// Its listeners are one for plain requests, and one for each certificate.
+		return fmt.Sprintf("spec.tls[%s]", strings.TrimPrefix(a.listener.Name, "https-443-ingress-"))
+	case a.gateway.Kind == "Ingress":
+		return "spec"
+	case a.gateway.API:
+		return fmt.Sprintf("spec.listeners[%d]", a.index)
+	}
+	return fmt.Sprintf("spec.servers[%d]", a.index)
 }
 
 // holder is how a listener is told who has what it wants.
@@ -150,6 +155,10 @@ func (t *translation) binds() []*bind {
 			}
 		}
 	}
+	for _, b := range out {
+		b.unnamed()
+	}
+	out = slices.DeleteFunc(out, func(b *bind) bool { return len(b.of) == 0 })
 	slices.SortFunc(out, func(a, b *bind) int {
 		return cmp.Or(cmp.Compare(a.port, b.port), cmp.Compare(a.address, b.address), cmp.Compare(a.speech, b.speech))
 	})

@@ -41,7 +41,7 @@ func (t *translation) datagrams(b *bind) {
 	}
 	var holder *model.Routing
 	for _, a := range b.of {
-		for _, r := range t.Scope.Routings(t.caller, a.ref()) {
+		for _, r := range t.routingsAt(a) {
 			for i := range r.UDP {
 				if holder != nil {
 					t.report(r.Problem(fmt.Sprintf("spec.rules[%d]", i), "Conflict", fmt.Sprintf(
@@ -56,6 +56,9 @@ func (t *translation) datagrams(b *bind) {
 					}
 				}
 				if len(d.To) == 0 {
+					if a.listener.Closed {
+						holder = r // nobody else gets what it would take
+					}
 					continue
 				}
 				t.out.Datagrams = append(t.out.Datagrams, d)

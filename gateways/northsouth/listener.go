@@ -4,6 +4,7 @@ package northsouth
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,9 @@ func (t *translation) listen(b *bind) {
 	case speaksHTTP:
 		t.routes(plainRoutes(b.port), b.of, nil)
 		m := t.manager(plainRoutes(b.port))
+		if slices.ContainsFunc(b.of, func(a attached) bool { return a.listener.GRPCWeb }) {
+			m.HttpFilters = slices.Insert(m.GetHttpFilters(), len(m.GetHttpFilters())-1, envoy.GRPCWeb(false))
+		}
 		l.FilterChains = []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{envoy.HTTPManagerFilter(m)}}}
 	case speaksTLS:
 		l.ListenerFilters = append(l.ListenerFilters, envoy.TLSInspector())

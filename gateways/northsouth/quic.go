@@ -39,7 +39,7 @@ func (t *translation) quic(b *bind, a attached, names []string) {
 	l := t.quics[b.port]
 	if l == nil {
 		l = &listenerv3.Listener{
-			Name:             fmt.Sprintf("udp_0.0.0.0_%d", b.port),
+			Name:             quicName(b.port),
 			TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 			UdpListenerConfig: &listenerv3.UdpListenerConfig{
 				QuicOptions:            &listenerv3.QuicProtocolOptions{},
@@ -57,6 +57,9 @@ func (t *translation) quic(b *bind, a attached, names []string) {
 		l.FilterChains = append(l.FilterChains, c)
 	}
 }
+
+// quicName of the listener of HTTP/3 on a port.
+func quicName(port uint16) string { return fmt.Sprintf("udp_0.0.0.0_%d", port) }
 
 // quicListener is a listener of HTTP/3, and who first wanted it.
 type quicListener struct {

@@ -25,6 +25,8 @@ func (t *translation) secured(b *bind, l *listenerv3.Listener) {
 	for _, a := range b.of {
 		tls := a.listener.TLS
 		switch {
+		case a.listener.Closed:
+			l.FilterChains = append(l.FilterChains, t.closed(a, names)...)
 		case tls == nil:
 			t.report(a.problem(".tls", "NoTLS", "%v", errNoTLS))
 		case tls.Mode == model.AutoPassthroughTLS:
@@ -127,7 +129,7 @@ func (t *translation) https(b *bind, a attached, names serverNames) []*listenerv
 		m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Cert: true, Chain: true}
 	}
 	filter := envoy.HTTPManagerFilter(m)
-	if a.listener.HTTP3 {
+	if a.listener.HTTP3 && !b.withoutHTTP3() {
 		t.quic(b, a, own)
 	}
 	return byName(name, own, func() *listenerv3.FilterChain {
@@ -173,7 +175,7 @@ func (t *translation) passthrough(a attached, names serverNames) []*listenerv3.F
 // listener takes.
 func (t *translation) passed(a attached, names serverNames) []*listenerv3.FilterChain {
 	var narrowed []*model.Routing
-	for _, r := range t.Scope.Routings(t.caller, a.ref()) {
+	for _, r := range t.routingsAt(a) {
 		if n := narrow(a, r); n != nil {
 			narrowed = append(narrowed, n)
 		}

@@ -36,7 +36,7 @@ type placement struct {
 func (t *translation) sites(of, others []attached) []*site {
 	b := siteBuilder{of: of, sites: map[string]*site{}}
 	for _, a := range of {
-		routings := t.Scope.Routings(t.caller, a.ref())
+		routings := t.routingsAt(a)
 		for _, h := range a.hosts() {
 			if !usable(h.Host) {
 				t.report(a.problem(".hosts", "InvalidHost", "host %q is neither a name nor *. and a name; correct it", h.Host))

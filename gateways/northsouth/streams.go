@@ -18,6 +18,9 @@ func (t *translation) streams(b *bind, l *listenerv3.Listener) {
 	var holder attached
 	for _, a := range b.of {
 		chains := t.tcp(a)
+		if a.listener.Closed {
+			chains = t.shut(chains)
+		}
 		switch {
 		case len(chains) == 0:
 		case len(l.FilterChains) == 0:
@@ -32,7 +35,7 @@ func (t *translation) streams(b *bind, l *listenerv3.Listener) {
 // tcp are the chains of the TCP rules of a listener's routings.
 func (t *translation) tcp(a attached) []*listenerv3.FilterChain {
 	var routings []*model.Routing
-	for _, r := range t.Scope.Routings(t.caller, a.ref()) {
+	for _, r := range t.routingsAt(a) {
 		if len(r.TCP) > 0 && a.takes(r) {
 			routings = append(routings, r)
 		}

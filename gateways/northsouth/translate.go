@@ -22,6 +22,8 @@ type translation struct {
 	clusters map[string]bool
 	secrets  map[string]*envoy.Resource
 	problem  map[model.Problem]bool
+	// barred are the routings of closed listeners.
+	barred map[*model.Routing]*model.Routing
 	// quics are listeners of HTTP/3 by port.
 	quics     map[uint16]*listenerv3.Listener
 	quicOrder []quicListener
@@ -34,9 +36,9 @@ func Translate(in Input) *Output {
 		Input:    in,
 		caller:   scope.Caller{Namespace: in.Proxy.Namespace, Labels: in.Proxy.Labels, Gateway: true},
 		clusters: map[string]bool{}, secrets: map[string]*envoy.Resource{},
-		problem: map[model.Problem]bool{},
-		quics:   map[uint16]*listenerv3.Listener{},
-		out:     &Output{},
+		problem: map[model.Problem]bool{}, barred: map[*model.Routing]*model.Routing{},
+		quics: map[uint16]*listenerv3.Listener{},
+		out:   &Output{},
 	}
 	for _, b := range t.binds() {
 		t.listen(b)

@@ -44,8 +44,9 @@ const Beside = `{apiVersion: v1, kind: Service, metadata: {name: web, namespace:
 `
 
 const (
-	networking = "networking.istio.io/v1"
-	security   = "security.istio.io/v1"
+	networking     = "networking.istio.io/v1"
+	networkingBeta = "networking.istio.io/v1beta1"
+	security       = "security.istio.io/v1"
 )
 
 // All clashes, by name.
@@ -103,6 +104,15 @@ var All = map[string]Clash{
 	"SidecarsWithASelector": {
 		APIVersion: networking, Kind: "Sidecar", Spec: `{workloadSelector: {labels: {app: nobody}}, egress: [{hosts: ["./*"]}]}`,
 		Field: "spec.workloadSelector", Reason: "Conflict",
+	},
+	// Proxies are given these when they start.
+	"ProxyConfigsOfANamespace": {
+		APIVersion: networkingBeta, Kind: "ProxyConfig", Spec: `{environmentVariables: {FROM: NAME}}`,
+		Field: "spec.selector", Reason: "Conflict",
+	},
+	"ProxyConfigsWithASelector": {
+		APIVersion: networkingBeta, Kind: "ProxyConfig", Spec: `{selector: {matchLabels: {app: client}}, environmentVariables: {FROM: NAME}}`,
+		Field: "spec.selector", Reason: "Conflict",
 	},
 	"PeerAuthenticationsOfANamespace": {
 		APIVersion: security, Kind: "PeerAuthentication", Spec: `{mtls: {mode: MODE}}`,

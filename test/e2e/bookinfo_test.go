@@ -58,6 +58,9 @@ func TestBookinfo(t *testing.T) {
 	}{
 		{"GetStarted", b.getStarted},
 		{"Ingress", b.ingressRoutes},
+		{"KubernetesIngress", b.kubernetesIngress},
+		{"NodePort", b.nodePort},
+		{"CertManager", b.certManager},
 		{"RequestRouting", b.requestRouting},
 		{"TrafficShifting", b.trafficShifting},
 		{"MutualTLS", b.mutualTLS},
@@ -66,8 +69,10 @@ func TestBookinfo(t *testing.T) {
 		{"DetailsFault", b.detailsFault},
 		{"Mirror", b.mirror},
 		{"Egress", b.egress},
+		{"Databases", b.databases},
 		{"GatewayAPI", b.gatewayAPI},
 		{"SplitOverMembers", b.split},
+		{"Parts", b.parts},
 	} {
 		t.Run(part.name, part.run)
 	}
@@ -104,7 +109,7 @@ func (b *bookinfo) namespace(t *testing.T, cluster string) {
 func (b *bookinfo) removeAll(t *testing.T) {
 	t.Helper()
 	var all sync.WaitGroup
-	for cluster, namespaces := range map[string][]string{"west": {bookinfoNamespace, ingressNamespace, outsideNamespace}, "east": {bookinfoNamespace}} {
+	for cluster, namespaces := range map[string][]string{"west": {bookinfoNamespace, ingressNamespace, outsideNamespace, machineNamespace}, "east": {bookinfoNamespace}} {
 		all.Go(func() {
 			if _, err := try(t, cluster, append([]string{"delete", "namespace", "--ignore-not-found"}, namespaces...)...); err != nil {
 				t.Errorf("%s: %v", cluster, err)

@@ -14,8 +14,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -83,11 +81,7 @@ func csr(t *testing.T) string {
 // forward forwards a loopback port to a pod or service until the test ends, and returns its address.
 func forward(t *testing.T, cluster, namespace, target, port string) string {
 	t.Helper()
-	name := "kubectl"
-	if built := filepath.Join(root, ".lab", "bin", name); fileExists(built) {
-		name = built
-	}
-	cmd := exec.CommandContext(t.Context(), name, "--kubeconfig", kubeconfig(cluster), "-n", namespace, "port-forward", target, ":"+port)
+	cmd := command(t.Context(), "kubectl", "--kubeconfig", kubeconfig(cluster), "-n", namespace, "port-forward", target, ":"+port)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -46,11 +46,7 @@ func kubeconfig(cluster string) string {
 
 // run runs a command of .lab/bin or of the system and returns its stdout.
 func run(ctx context.Context, stdin string, name string, args ...string) (string, error) {
-	if built := filepath.Join(root, ".lab", "bin", name); fileExists(built) {
-		name = built
-	}
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = root
+	cmd := command(ctx, name, args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -59,6 +55,16 @@ func run(ctx context.Context, stdin string, name string, args ...string) (string
 		err = fmt.Errorf("%s %s: %w: %s", filepath.Base(name), strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
 	}
 	return out.String(), err
+}
+
+// command of .lab/bin or of the system, in the checkout.
+func command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	if built := filepath.Join(root, ".lab", "bin", name); fileExists(built) {
+		name = built
+	}
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = root
+	return cmd
 }
 
 func fileExists(path string) bool {

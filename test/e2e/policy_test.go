@@ -5,7 +5,9 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -132,21 +134,41 @@ func (p policies) remove(w guardedWorkload) error {
 	return p.clients.SecurityV1().AuthorizationPolicies(w.namespace).Delete(p.t.Context(), "deny-client", metav1.DeleteOptions{})
 }
 
-// lead is how long a caller calls before policies change. It is called from a pod,
-// which takes a while to begin on a busy machine.
-const lead = 5 * time.Second
+// lasting is how long a caller calls: from its first answer until a change is seen, on a machine
+// that is busy with other things.
+const lasting = 10 * time.Second
 
-// watch has the client call all the time. What it returns waits until it has done,
-// and fails when it didn't get a status within a second after something began.
+// watch has the client call all the time, and returns when its first call was answered. What it
+// returns waits until it has done, and fails when it didn't get a status within a second after
+// something began.
 func (w guardedWorkload) watch(t *testing.T) func(t *testing.T, what, status string, began time.Time) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	caller := command(ctx, "kubectl", "--kubeconfig", kubeconfig("west"), "-n", "shop", "exec", "deployment/client", "-c", "client", "--",
+		"/echo", "call", "--url", w.url, "--timeout", "2s", "--count", "0", "--rate", "50", "--duration", lasting.String(), "--new-connections", "--announce")
+	out, err := caller.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs, err := caller.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := caller.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if first, err := bufio.NewReader(errs).ReadString('\n'); !strings.Contains(first, "was answered") {
+		t.Fatalf("the caller doesn't begin: %q: %v", first, err)
+	}
 	done := make(chan summary, 1)
 	go func() {
 		// It ends with an error when any call was refused.
-		s, _ := callFrom(context.Background(), time.Minute, "west", "shop", "deployment/client", w.url, "--count", "0", "--rate", "50", "--duration", (2 * lead).String(), "--new-connections")
+		var s summary
+		_ = json.NewDecoder(out).Decode(&s)
+		_ = caller.Wait()
 		done <- s
 	}()
-	<-time.After(lead)
 	return func(t *testing.T, what, status string, began time.Time) {
 		t.Helper()
 		s := <-done

@@ -17,21 +17,9 @@ import (
 func TestStandaloneMeshByHelm(t *testing.T) {
 	lab(t, "up", "--topology", "kind-configs/single")
 	t.Cleanup(func() { lab(t, "down", "solo") })
-	helm := func(args ...string) string {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-		defer cancel()
-		out, err := run(ctx, "", "helm", append(args, "--kubeconfig", kubeconfig("solo"))...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
-	helm("install", "istio-base", "charts/base", "-n", "istio-system", "--create-namespace", "--wait")
-	helm("install", "istiod", "charts/istiod", "-n", "istio-system", "--wait", "--timeout", "3m")
-	helm("install", "istio-ingressgateway", "charts/gateway", "-n", "istio-system", "--wait", "--timeout", "3m")
-
-	if out := helm("status", "istiod", "-n", "istio-system"); !strings.Contains(out, "STATUS: deployed") {
+	steps := documented(t, "A mesh by Helm", 2)
+	typed(t, steps[0])
+	if out := helm(t, "", "status", "istiod"); !strings.Contains(out, "STATUS: deployed") {
 		t.Errorf("helm status istiod:\n%s", out)
 	}
 	pods := kubectl(t, "solo", "get", "pods", "-n", "istio-system")
@@ -41,36 +29,29 @@ func TestStandaloneMeshByHelm(t *testing.T) {
 		}
 	}
 
-	apply(t, "solo", echoServer("default", "server", false)+"---"+echoClient("default", "client", false))
-	settled := func() {
-		t.Helper()
-		for _, d := range []string{"server", "client"} {
-			kubectl(t, "solo", "rollout", "status", "deployment/"+d, "--timeout=2m")
-		}
-	}
-	settled()
+	soloApply(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---"+echoServer("shop", "server", false)+"---"+echoClient("shop", "client", false))
+	soloRolledOut(t, "server", "client")
 	// A pod is ready a moment before the node's own proxy knows.
 	eventually(t, 20*time.Second, "calls without sidecars", func() error {
-		s, err := call(t, "solo", "default", "client", "http://server/", "--count", "5")
+		s, err := call(t, "solo", "shop", "client", "http://server/", "--count", "5")
 		if err == nil && len(s.Identities) != 0 {
 			t.Errorf("identities without sidecars: %v", s.Identities)
 		}
 		return err
 	})
 
-	kubectl(t, "solo", "label", "namespace", "default", "istio-injection=enabled")
-	kubectl(t, "solo", "rollout", "restart", "deployment/server", "deployment/client")
-	settled()
-	inits := kubectl(t, "solo", "get", "pods", "-l", "app=server", "-o", "jsonpath={.items[*].spec.initContainers[*].name}")
+	typed(t, steps[1])
+	soloRolledOut(t, "server", "client")
+	inits := kubectl(t, "solo", "-n", "shop", "get", "pods", "-l", "app=server", "-o", "jsonpath={.items[*].spec.initContainers[*].name}")
 	if !strings.Contains(inits, "istio-proxy") {
 		t.Errorf("no sidecar after the restart: %s", inits)
 	}
 	eventually(t, 20*time.Second, "calls are mutual TLS", func() error {
-		s, err := call(t, "solo", "default", "client", "http://server/", "--count", "20")
+		s, err := call(t, "solo", "shop", "client", "http://server/", "--count", "20")
 		if err != nil {
 			return err
 		}
-		if s.Identities["spiffe://cluster.local/ns/default/sa/default"] != 20 {
+		if s.Identities["spiffe://cluster.local/ns/shop/sa/default"] != 20 {
 			return fmt.Errorf("identities that the server saw: %v", s.Identities)
 		}
 		return nil
@@ -87,10 +68,10 @@ func becomesMember(t *testing.T) {
 	join(t, "solo", "eu", "eu-1")
 	t.Logf("ready after %s", time.Since(start))
 
-	const identity = "spiffe://solo.shop.example/ns/default/sa/default"
+	const identity = "spiffe://solo.shop.example/ns/shop/sa/default"
 	seen := func(url, identity string) func() error {
 		return func() error {
-			s, err := call(t, "solo", "default", "client", url, "--count", "20")
+			s, err := call(t, "solo", "shop", "client", url, "--count", "20")
 			if err != nil {
 				return err
 			}
@@ -100,33 +81,32 @@ func becomesMember(t *testing.T) {
 			return nil
 		}
 	}
-	if err := seen("http://server/", "spiffe://cluster.local/ns/default/sa/default")(); err != nil {
+	if err := seen("http://server/", "spiffe://cluster.local/ns/shop/sa/default")(); err != nil {
 		t.Errorf("pods that were not restarted no longer call each other: %v", err)
 	}
-	kubectl(t, "solo", "rollout", "restart", "deployment/server", "deployment/client")
-	for _, d := range []string{"server", "client"} {
-		kubectl(t, "solo", "rollout", "status", "deployment/"+d, "--timeout=2m")
-	}
+	steps := documented(t, "What changes, and when", 2)
+	typed(t, steps[0])
+	soloRolledOut(t, "server", "client")
 	eventually(t, 20*time.Second, "calls inside have identities of the federation", seen("http://server/", identity))
 	eventually(t, 20*time.Second, "solo calls east", seen("http://catalog.shop/", identity))
 
 	// A gateway that Helm installed stays Helm's, and wants the new trust domain.
+	typed(t, steps[1])
+	kubectl(t, "solo", "-n", "istio-system", "rollout", "status", "deployment/istio-ingressgateway", "--timeout=90s")
+	// The control plane is the hub's: Helm is told so, and changes nothing.
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	upgrade := func(release, chart string, args ...string) error {
-		_, err := run(ctx, "", "helm", append([]string{
-			"upgrade", release, chart, "-n", "istio-system", "--reuse-values", "--wait", "--timeout", "90s", "--kubeconfig", kubeconfig("solo"),
-		}, args...)...)
-		return err
-	}
-	if err := upgrade("istio-ingressgateway", "charts/gateway", "--set", "trustDomain=solo.shop.example"); err != nil {
-		t.Error(err)
-	}
-	// The control plane is the hub's: Helm is told so, and changes nothing.
-	if err := upgrade("istiod", "charts/istiod"); err == nil || !strings.Contains(err.Error(), `conflict with "isthmesh-hub"`) {
+	_, err := run(ctx, "", "helm", "upgrade", "istiod", "charts/istiod", "-n", "istio-system", "--reuse-values", "--wait", "--timeout", "90s", "--kubeconfig", kubeconfig("solo"))
+	if err == nil || !strings.Contains(err.Error(), `conflict with "isthmesh-hub"`) {
 		t.Errorf("helm upgrade istiod: %v, want a conflict with the hub", err)
 	}
+	// Helm forgets the releases, and nothing else changes.
+	typed(t, documented(t, "Helm afterwards", 1)[0])
+	if out := helm(t, "", "list", "--short"); strings.TrimSpace(out) != "istio-ingressgateway" {
+		t.Errorf("Helm's releases: %q, want the gateway's alone", out)
+	}
+	kubectl(t, "solo", "-n", "istio-system", "rollout", "status", "deployment/istiod", "--timeout=90s")
 	if out := kubectl(t, "hub", "get", "meshmember", "solo", "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`); out != "True" {
-		t.Errorf("Ready is %s after helm upgrade", out)
+		t.Errorf("Ready is %s after Helm", out)
 	}
 }

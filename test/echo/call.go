@@ -15,6 +15,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -60,6 +61,7 @@ func callCommand(ctx context.Context, args []string, stdout, stderr io.Writer) i
 	timeout := flags.Duration("timeout", 5*time.Second, "how long one request may take")
 	fresh := flags.Bool("new-connections", false, "open a connection for each request")
 	http2 := flags.Bool("http2", false, "speak HTTP/2 without TLS")
+	announce := flags.Bool("announce", false, "tell on the standard error that the first request was answered")
 	p, out := paceFlags(flags)
 	if err := flags.Parse(args); err != nil {
 		return 2
@@ -79,7 +81,23 @@ func callCommand(ctx context.Context, args []string, stdout, stderr io.Writer) i
 		return 1
 	}
 	defer closeAll()
+	if *announce {
+		send = announced(send, stderr)
+	}
 	return report(ctx, *p, send, *out, stdout, stderr)
+}
+
+// begun is the line that announces the first answer.
+const begun = "the first request was answered"
+
+// announced sends as before, and says once that a request was answered.
+func announced(send func(context.Context) result, stderr io.Writer) func(context.Context) result {
+	var once sync.Once
+	return func(ctx context.Context) result {
+		r := send(ctx)
+		once.Do(func() { fmt.Fprintln(stderr, begun) })
+		return r
+	}
 }
 
 // paceFlags are the flags that all callers have.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -61,6 +62,7 @@ func TestCall(t *testing.T) {
 		"Refused":     {[]string{"call", "--url=http://" + httpAddr + "/?status=503", "--count=10", identity}, bad, 1},
 		"ExpectError": {[]string{"call", "--url=http://" + httpAddr + "/?status=503", "--count=10", "--expect=503", identity}, with(good, "503"), 0},
 		"GRPC":        {[]string{"call", "--url=grpc://" + grpcAddr, "--count=10"}, ok, 0},
+		"Announced":   {[]string{"call", "--url=http://" + httpAddr, "--count=10", "--announce", identity}, good, 0},
 		"TCP":         {[]string{"tcp-call", "--address=" + tcpAddr, "--count=10"}, ok, 0},
 	}
 	for name, c := range cases {
@@ -68,6 +70,13 @@ func TestCall(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			if status := run(t.Context(), c.args, &stdout, &stderr); status != c.status {
 				t.Errorf("exit status %d, want %d: %s%s", status, c.status, stdout.String(), stderr.String())
+			}
+			want := ""
+			if slices.Contains(c.args, "--announce") {
+				want = begun + "\n"
+			}
+			if stderr.String() != want {
+				t.Errorf("standard error has %q, want %q", stderr.String(), want)
 			}
 			var got Summary
 			if err := json.Unmarshal(stdout.Bytes(), &got); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +25,7 @@ import (
 )
 
 // kinds whose every field is looked at, by their slices in ingest.Istio.
-var kinds = []string{"VirtualServices", "DestinationRules", "Gateways", "ServiceEntries", "Sidecars", "WorkloadEntries", "EnvoyFilters"}
+var kinds = []string{"VirtualServices", "DestinationRules", "Gateways", "ServiceEntries", "Sidecars", "WorkloadEntries", "WorkloadGroups", "ProxyConfigs", "EnvoyFilters"}
 
 // TestFields is all of it; the page is written out of what the objects were told.
 func TestFields(t *testing.T) {
@@ -106,6 +107,14 @@ type check struct {
 	built    *ingest.Result
 	snapshot *snapshot.Snapshot
 	seen     map[protoreflect.FullName]bool
+	// name of what is looked at, for people.
+	name string
+	// there: what is told must be about the field's own place.
+	there bool
+	// excused are fields that do nothing here because what they say is so anyway.
+	excused func(change) bool
+	// caller is the only pod whose proxy is looked at; empty for all, and the gateway between networks.
+	caller string
 }
 
 // newCheck of objects in the world of testdata.
@@ -115,7 +124,13 @@ func newCheck(t *testing.T, objects []byte) *check {
 	if err != nil {
 		t.Fatal(err)
 	}
-	read, err := manifest.Read(slices.Concat(world, []byte("\n---\n"), objects))
+	return newCheckIn(t, string(world)+"\n---\n"+string(objects))
+}
+
+// newCheckIn a world of its own.
+func newCheckIn(t *testing.T, objects string) *check {
+	t.Helper()
+	read, err := manifest.Read([]byte(objects))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,8 +160,13 @@ func (c *check) build(in ingest.Input) outcome {
 			}
 		}
 	}
-	show("east-west", &model.Proxy{Type: model.Router, Labels: map[string]string{"istio.io/gateway-kind": "east-west"}})
+	if c.caller == "" {
+		show("east-west", &model.Proxy{Type: model.Router, Labels: map[string]string{"istio.io/gateway-kind": "east-west"}})
+	}
 	for _, w := range m.Workloads {
+		if c.caller != "" && w.Name != c.caller {
+			continue
+		}
 		p := &model.Proxy{Type: model.Sidecar, Namespace: w.Namespace, Name: w.Name, Workload: w, Labels: w.Labels, Addresses: w.Addresses}
 		if w.Labels["istio"] != "" {
 			p.Type = model.Router
@@ -159,8 +179,19 @@ func (c *check) build(in ingest.Input) outcome {
 		c.t.Fatal(err)
 	}
 	out.resources["patches"] = string(patches)
+	// Injection gives pods what these say: package inject shows how.
+	configs, err := json.Marshal(m.ProxyConfigs)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	out.resources["proxyconfigs"] = string(configs)
 	out.problems = append(slices.Clone(m.Problems), s.Problems()...)
 	return out
+}
+
+// refused is true when the object can't be used as it is, which its admission says.
+func (o outcome) refused() bool {
+	return slices.ContainsFunc(o.problems, func(p model.Problem) bool { return p.Reason == ingest.Invalid && p.Name == "every" })
 }
 
 // kind checks all objects in one of the slices of ingest.Istio.
@@ -182,21 +213,45 @@ func (c *check) kind(name string) {
 			list.Index(i).Set(reflect.ValueOf(changed))
 			reflect.ValueOf(&in.Istio).Elem().FieldByName(name).Set(list)
 			got := c.build(in)
-			if maps.Equal(c.base.resources, got.resources) && !told(slices.Concat(c.base.problems, got.problems), at, change) && elsewhere[change.field] == "" {
-				c.t.Errorf("%s %s: %s changes nothing, and nothing is told", strings.TrimSuffix(name, "s"), at, change)
+			said := told
+			if c.there {
+				said = toldThere
+			}
+			if maps.Equal(c.base.resources, got.resources) && !said(slices.Concat(c.base.problems, got.problems), at, change) && elsewhere[change.field] == "" &&
+				(c.excused == nil || !c.excused(change)) {
+				c.t.Errorf("%s %s %s: %s changes nothing, and nothing is told", c.name, strings.TrimSuffix(name, "s"), at, change)
 			}
 		}
 	}
 }
 
 // told is true when a Problem of the object names the field, or one above it that
-// isn't honoured, or refuses the item that it is in.
+// isn't honoured or changes nothing, or refuses the item that it is in.
 func told(problems []model.Problem, object string, c change) bool {
 	return slices.ContainsFunc(problems, func(p model.Problem) bool {
 		named := strings.Contains(p.Field, c.name) || strings.Contains(p.Message, c.name)
 		item, _, within := strings.Cut(p.Field, "]")
-		refused := p.Reason == ingest.Invalid && within && strings.HasPrefix(c.path, item+"]")
+		useless := p.Reason == ingest.Invalid || p.Reason == ingest.NoEffect && strings.Contains(p.Message, "so nothing is patched")
+		refused := useless && within && strings.HasPrefix(c.path, item+"]")
 		return p.Name == object && p.Message != "" && (named || refused || p.Reason == ingest.NotSupported && strings.HasPrefix(c.path, p.Field))
+	})
+}
+
+// toldThere is true when a Problem of the object is about the field itself, one
+// above it, or what stands in it; indexes aside, since objects of maps have keys.
+// Of a field beside it a Problem tells only by its whole name.
+func toldThere(problems []model.Problem, object string, c change) bool {
+	path := index.ReplaceAllString(c.path, "")
+	above := path[:strings.LastIndex(path, ".")]
+	return slices.ContainsFunc(problems, func(p model.Problem) bool {
+		field := index.ReplaceAllString(p.Field, "")
+		switch {
+		case p.Name != object || p.Message == "" || !strings.HasPrefix(field, "spec."):
+			return false
+		case field == path || strings.HasPrefix(path, field+".") || strings.HasPrefix(field, path+"."):
+			return true
+		}
+		return strings.HasPrefix(field, above) && regexp.MustCompile(`\b`+c.name+`\b`).MatchString(p.Message)
 	})
 }
 
@@ -291,10 +346,13 @@ func keys(m protoreflect.Map) []protoreflect.MapKey {
 
 // elsewhere is where fields are honoured that don't show in what proxies get.
 var elsewhere = map[protoreflect.FullName]string{
-	"istio.type.v1beta1.PolicyTargetReference.namespace": "it may only be the filter's own",
-	"istio.networking.v1alpha3.SidecarPort.name":         "it names the port for people",
-	"istio.networking.v1alpha3.SidecarPort.protocol":     "services say the protocols of their ports; where a listener has none, it is told by the first bytes",
-	"istio.mesh.v1alpha1.MeshConfig.ingress_service":     "controllers write the service's addresses into the statuses of Ingresses",
+	"istio.type.v1beta1.PolicyTargetReference.namespace":                    "it may only be the filter's own",
+	"istio.networking.v1alpha3.SidecarPort.name":                            "it names the port for people",
+	"istio.networking.v1alpha3.SidecarPort.protocol":                        "services say the protocols of their ports; where a listener has none, it is told by the first bytes",
+	"istio.mesh.v1alpha1.MeshConfig.service_settings":                       "what other members export under such a host isn't called; nothing is imported here",
+	"istio.mesh.v1alpha1.MeshConfig.ServiceSettings.settings":               "likewise",
+	"istio.mesh.v1alpha1.MeshConfig.ServiceSettings.Settings.cluster_local": "likewise",
+	"istio.mesh.v1alpha1.MeshConfig.ingress_service":                        "controllers write the service's addresses into the statuses of Ingresses",
 }
 
 // tell collects what is not honoured, for the page that lists it.

@@ -24,7 +24,7 @@ var proxys = map[protoreflect.FullName]bool{"istio.mesh.v1alpha1.ProxyConfig": t
 func passive(f protoreflect.FieldDescriptor) bool {
 	switch f.FullName().Parent() {
 	case "istio.mesh.v1alpha1.MeshConfig.ExtensionProvider":
-		return f.Message() != nil && !strings.HasPrefix(string(f.Name()), "envoy_ext_authz")
+		return f.Message() != nil && !strings.HasPrefix(string(f.Name()), "envoy_")
 	case "istio.mesh.v1alpha1.MeshConfig":
 		return f.Name() == "config_sources" || f.Name() == "certificates" || f.Name() == "ca" || f.Name() == "service_scope_configs" || f.Name() == "service_entry_visibility"
 	}
@@ -37,7 +37,7 @@ func testMeshConfig(t *testing.T, seen map[protoreflect.FullName]bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{"testdata/mesh/config.yaml", "testdata/mesh/zones.yaml", "testdata/mesh/unordered.yaml"} {
+	for _, file := range []string{"testdata/mesh/config.yaml", "testdata/mesh/zones.yaml", "testdata/mesh/unordered.yaml", "testdata/mesh/logs.yaml"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -39,6 +39,13 @@ func TestConnectionPools(t *testing.T) {
 	add("plain", "80/HTTP", at, "")
 	add("upgraded", "80/HTTP", at, "{http: {h2UpgradePolicy: UPGRADE}}")
 	add("same", "80/HTTP", at, "{http: {useClientProtocol: true}}")
+	// Requests that are routed to a port of another protocol, and settings of HTTP on one of bytes.
+	add("encrypted", "443/TLS", at, "{http: {maxRequestsPerConnection: 2, useClientProtocol: true}}")
+	add("odd", "7070/TCP", "10.244.1.1:7070", "{tcp: {maxConnectionDuration: 1s}, http: {idleTimeout: 0.1s, h2UpgradePolicy: UPGRADE, maxRequestsPerConnection: 1, maxConcurrentStreams: 1, http2KeepAlive: {interval: 0.1s, timeout: 0.1s}}}")
+	add("patient", "80/HTTP", at, "{tcp: {idleTimeout: 0.5s}}")
+	add("front", "80/HTTP", at, "")
+	objects.WriteString("---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: front, namespace: shop}\n" +
+		"spec: {hosts: [front], http: [{route: [{destination: {host: encrypted, port: {number: 443}}}]}]}\n")
 	objects.WriteString(routed("retries", "retries: {attempts: 3, retryOn: gateway-error}"))
 	objects.WriteString(routed("unreached", "retries: {attempts: 0}"))
 	y.push(lines.String(), objects.String())
@@ -136,6 +143,38 @@ func TestConnectionPools(t *testing.T) {
 		}
 		if n := a.connections.Load() - before; n != 5 {
 			t.Errorf("10 requests took %d connections, want 5", n)
+		}
+	})
+	t.Run("RequestsRoutedToTLS", func(t *testing.T) {
+		before := a.connections.Load()
+		for range 10 {
+			if r := y.get("front"); r.status != 200 {
+				t.Errorf("%d %s", r.status, r.body)
+			}
+		}
+		if n := a.connections.Load() - before; n != 5 {
+			t.Errorf("10 requests took %d connections, want 5", n)
+		}
+		if r := y.call(clientHTTP2(y.caller), "front"); r.header.Get("X-Protocol") != "HTTP/2.0" {
+			t.Errorf("the server was spoken to in %q", r.header.Get("X-Protocol"))
+		}
+	})
+	t.Run("TCPIdleTimeoutOfRequests", func(t *testing.T) {
+		y.get("patient")
+		until(t, "the connection is closed", func() bool { return y.stat("patient", "upstream_cx_idle_timeout") > 0 })
+	})
+	t.Run("HTTPSettingsOfBytes", func(t *testing.T) {
+		conn, err := y.caller.Dial("10.96.1.15:7070")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(eventually))
+		began := time.Now()
+		// It ends when connections of TCP do, not when those of HTTP would.
+		got, err := io.ReadAll(conn)
+		if took := time.Since(began); err != nil || len(got) == 0 || took < 900*time.Millisecond {
+			t.Errorf("got %q, then %v after %v", got, err, took)
 		}
 	})
 	t.Run("MaxConnectionDuration", func(t *testing.T) {

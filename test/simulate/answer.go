@@ -77,6 +77,9 @@ func location(r *routev3.Route, c Call) string {
 	path, _ := c.header(":path")
 	switch p := to.GetPathRewriteSpecifier().(type) {
 	case *routev3.RedirectAction_PathRedirect:
+		if p.PathRedirect == "" {
+			break // Envoy leaves the path as it is
+		}
 		_, query, asked := strings.Cut(path, "?")
 		path = p.PathRedirect
 		if asked && !strings.Contains(path, "?") {

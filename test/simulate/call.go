@@ -69,6 +69,10 @@ type Result struct {
 	Endpoints []Endpoint
 	// Passed: TLS goes on as it came, not ended here.
 	Passed bool
+	// Shown are the names of the certificates that the proxy ends TLS with, and
+	// Demanded says that the client needs one too.
+	Shown    []string
+	Demanded bool
 	// Policy says which policy decided, and Asks which external authorizers have
 	// yet to agree.
 	Policy string
@@ -88,6 +92,10 @@ type Endpoint struct {
 	SNI        string
 	ALPN       []string
 	Identities []string
+	// TLS says that there is any, and Secrets what it is known by: the names of the
+	// client's certificates, then of the authority that the server's is checked with.
+	TLS     bool
+	Secrets []string
 }
 
 // Outbound walks a call of a workload through its own sidecar.

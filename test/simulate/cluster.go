@@ -106,7 +106,7 @@ func (w *walk) endpoint(c *clusterv3.Cluster, e *endpointv3.LbEndpoint) (Endpoin
 	if err := socket.GetTypedConfig().UnmarshalTo(&context); err != nil {
 		return out, fmt.Errorf("transport socket of %s: %w", c.GetName(), err)
 	}
-	out.SNI = context.GetSni()
+	out.TLS, out.SNI, out.Secrets = true, context.GetSni(), secrets(context.GetCommonTlsContext())
 	out.ALPN = context.GetCommonTlsContext().GetAlpnProtocols()
 	if w.alpn != nil {
 		out.ALPN = w.alpn
@@ -115,6 +115,21 @@ func (w *walk) endpoint(c *clusterv3.Cluster, e *endpointv3.LbEndpoint) (Endpoin
 		out.Identities = append(out.Identities, m.GetExact())
 	}
 	return out, nil
+}
+
+// secrets that a TLS context takes: certificates, then what the other end's is
+// checked with.
+func secrets(c *tlsv3.CommonTlsContext) []string {
+	var out []string
+	for _, s := range c.GetTlsCertificateSdsSecretConfigs() {
+		out = append(out, s.GetName())
+	}
+	for _, s := range []*tlsv3.SdsSecretConfig{c.GetCombinedValidationContext().GetValidationContextSdsSecretConfig(), c.GetValidationContextSdsSecretConfig()} {
+		if s != nil {
+			out = append(out, s.GetName())
+		}
+	}
+	return out
 }
 
 // address of an endpoint; of one that is an internal listener, the name that
@@ -152,8 +167,11 @@ func contains(have, want *structpb.Struct) bool {
 // names that the certificate of the other end must have one of.
 func names(c *tlsv3.CommonTlsContext) []*matcherv3.StringMatcher {
 	var out []*matcherv3.StringMatcher
-	for _, m := range c.GetCombinedValidationContext().GetDefaultValidationContext().GetMatchTypedSubjectAltNames() {
-		out = append(out, m.GetMatcher())
+	for _, v := range []*tlsv3.CertificateValidationContext{c.GetCombinedValidationContext().GetDefaultValidationContext(), c.GetValidationContext()} {
+		for _, m := range v.GetMatchTypedSubjectAltNames() {
+			out = append(out, m.GetMatcher())
+		}
+		out = append(out, v.GetMatchSubjectAltNames()...) //nolint:staticcheck // others say it so
 	}
 	return out
 }

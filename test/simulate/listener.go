@@ -165,6 +165,10 @@ func (w *walk) handshake(chain *listenerv3.FilterChain, seen connection) error {
 	if err := socket.GetTypedConfig().UnmarshalTo(&context); err != nil {
 		return err
 	}
+	for _, s := range context.GetCommonTlsContext().GetTlsCertificateSdsSecretConfigs() {
+		w.result.Shown = append(w.result.Shown, s.GetName())
+	}
+	w.result.Demanded = context.GetRequireClientCertificate().GetValue()
 	validation := context.GetCommonTlsContext().GetCombinedValidationContext()
 	trusts := validation.GetDefaultValidationContext().GetTrustChainVerification() != tlsv3.CertificateValidationContext_ACCEPT_UNTRUSTED
 	switch shown := w.call.Peer != "" || w.call.Anonymous; {

@@ -33,6 +33,8 @@ type Request struct {
 	Timeout, PerTry time.Duration
 	// Retries and the conditions; empty when they are the mesh's own.
 	Retries string
+	// Tries are the retries in words, the mesh's own too.
+	Tries string
 	// Delay, Abort, Mirrors, CORS and Hash in words; empty for none.
 	Delay, Abort, CORS string
 	Mirrors, Hash      []string
@@ -65,7 +67,7 @@ func Answer(r *routev3.Route, c Call) Request {
 	case r.GetRedirect() != nil:
 		out.Status, out.Location = statusOf(r.GetRedirect().GetResponseCode()), location(r, c)
 	case r.GetDirectResponse() != nil:
-		out.Status, out.Body = int(r.GetDirectResponse().GetStatus()), string(r.GetDirectResponse().GetBody().GetInlineBytes())
+		out.Status, out.Body = int(r.GetDirectResponse().GetStatus()), r.GetDirectResponse().GetBody().GetInlineString()+string(r.GetDirectResponse().GetBody().GetInlineBytes())
 	default:
 		out.forward(r, c)
 	}
@@ -93,6 +95,7 @@ func (out *Request) forward(r *routev3.Route, c Call) {
 		// Envoy looks at one of them.
 		out.Timeout = action.GetTimeout().AsDuration()
 	}
+	out.Tries = tries(action.GetRetryPolicy())
 	// Routes that no rule made are said nothing of.
 	if action.GetRetryPolicy() != nil || r.GetMetadata() != nil {
 		out.retries(action.GetRetryPolicy())
@@ -105,14 +108,24 @@ func (out *Request) forward(r *routev3.Route, c Call) {
 	}
 }
 
-// usual are the retries of a mesh that says nothing.
-const usual = "5 on connect-failure,refused-stream,unavailable,cancelled,retriable-headers other hosts"
+// usual are the retries of a mesh that says nothing; unsent those of a sidecar
+// before its application.
+const (
+	usual  = "5 on connect-failure,refused-stream,unavailable,cancelled,retriable-headers other hosts"
+	unsent = "2 on reset-before-request"
+)
 
 func (out *Request) retries(p *routev3.RetryPolicy) {
 	out.PerTry = p.GetPerTryTimeout().AsDuration()
+	if said := tries(p); said != usual && said != unsent {
+		out.Retries = said
+	}
+}
+
+// tries in words.
+func tries(p *routev3.RetryPolicy) string {
 	if p.GetNumRetries().GetValue() == 0 {
-		out.Retries = "none"
-		return
+		return "none"
 	}
 	said := fmt.Sprintf("%d on %s", p.GetNumRetries().GetValue(), p.GetRetryOn())
 	if s := p.GetRetriableStatusCodes(); len(s) > 0 {
@@ -127,9 +140,7 @@ func (out *Request) retries(p *routev3.RetryPolicy) {
 	if b := p.GetRetryBackOff().GetBaseInterval(); b != nil {
 		said += " after " + b.AsDuration().String()
 	}
-	if said != usual {
-		out.Retries = said
-	}
+	return said
 }
 
 // filter that a route speaks to.

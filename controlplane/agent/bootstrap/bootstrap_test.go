@@ -47,6 +47,7 @@ func TestBuild(t *testing.T) {
 	router.Node.Type, router.Node.DNSCapture, router.Node.ProxyConfig, router.IPv6, router.MaxHeap = "router", false, nil, true, 0
 	router.Node.Addresses = append(router.Node.Addresses, netip.MustParseAddr("2001:db8::7"))
 	router.Stats = bootstrap.Stats{Prefixes: []string{"cluster.outbound", "server"}, Regexps: []string{`http\..*`}, Statsd: netip.MustParseAddrPort("[2001:db8::9]:9125")}
+	router.LogService = bootstrap.LogService{Address: "logs.shop:15000", MutualTLS: true, Keepalive: true, Probes: 3, Interval: 10}
 	router.Runtime = map[string]string{"a.number": "1.5", "a.flag": "true", "a.text": "NaN"}
 
 	for name, o := range map[string]bootstrap.Options{"sidecar": sidecar(), "router": router} {

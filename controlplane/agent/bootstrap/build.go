@@ -70,6 +70,14 @@ func Build(o Options) (*bootstrapv3.Bootstrap, error) {
 	if err != nil {
 		return nil, err
 	}
+	clusters := []*clusterv3.Cluster{secrets, control, loopback("prometheus_stats", o.AdminPort), loopback("agent", o.StatusPort)}
+	logs, err := o.LogService.cluster()
+	if err != nil {
+		return nil, err
+	}
+	if logs != nil {
+		clusters = append(clusters, logs)
+	}
 	return &bootstrapv3.Bootstrap{
 		Node:                node,
 		Admin:               &bootstrapv3.Admin{Address: address("127.0.0.1", uint32(o.AdminPort)), ProfilePath: "/dev/null"},
@@ -87,10 +95,7 @@ func Build(o Options) (*bootstrapv3.Bootstrap, error) {
 			CdsConfig: fromADS(), LdsConfig: fromADS(),
 		},
 		StaticResources: &bootstrapv3.Bootstrap_StaticResources{
-			Clusters: []*clusterv3.Cluster{
-				secrets, control,
-				loopback("prometheus_stats", o.AdminPort), loopback("agent", o.StatusPort),
-			},
+			Clusters:  clusters,
 			Listeners: listeners,
 		},
 		OverloadManager: overload,

@@ -39,6 +39,8 @@ type Options struct {
 	MaxConnections uint64
 	// Stats that are kept beside those that are always.
 	Stats Stats
+	// LogService takes access logs; the zero value is none.
+	LogService LogService
 	// Runtime are values of Envoy's runtime that somebody asks for.
 	Runtime map[string]string
 	// MaxHeap of Envoy in bytes: near it, Envoy gives memory back, and then

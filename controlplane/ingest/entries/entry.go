@@ -62,15 +62,30 @@ func readEntry(o *networking.ServiceEntry, s *model.Settings) *entry {
 	for _, to := range unknown {
 		r.add("spec.exportTo", invalid, `%q is no namespace; use the name of one, ".", "~" or "*"`, to)
 	}
+	there := map[string]bool{}
+	for _, to := range o.Spec.GetExportTo() {
+		if to == "." {
+			to = o.Namespace
+		}
+		if there[to] {
+			r.add("spec.exportTo", invalid, "%.100q is there twice; name each namespace once", to)
+		}
+		there[to] = true
+	}
 	e.labels = readLabels(r, "metadata", o.Labels)
 	e.fixed = o.Labels[labelAllocate] == "false"
 	e.ports = readPorts(r, o.Spec.GetPorts())
 	e.dropUnnamed(r)
 	e.readNames(r)
 	e.readHosts(r)
+	e.manyHosts(r)
 	e.readAddresses(r)
 	e.readEndpoints(r, s)
-	if len(e.ports) == 0 {
+	e.idle(r)
+	switch {
+	case len(o.Spec.GetPorts()) == 0:
+		r.add("spec.ports", noEffect, "there is no port, so nothing can be called; add one")
+	case len(e.ports) == 0:
 		r.add("spec.ports", invalid, "no port is left, so nothing can be called; add one")
 	}
 	e.problems = r.problems
@@ -81,6 +96,11 @@ func readEntry(o *networking.ServiceEntry, s *model.Settings) *entry {
 func (e *entry) dropUnnamed(r *report) {
 	if e.resolution != model.ByHost {
 		return
+	}
+	for i, p := range e.given.Spec.GetPorts() {
+		if p.GetProtocol() == "" {
+			r.add(fmt.Sprintf("spec.ports[%d].protocol", i), invalid, "with resolution DYNAMIC_DNS the host comes from HTTP or from TLS; say which it is")
+		}
 	}
 	e.ports = slices.DeleteFunc(e.ports, func(p port) bool {
 		if p.Protocol == model.TCP {
@@ -127,6 +147,23 @@ func (e *entry) readHosts(r *report) {
 	}
 }
 
+// manyHosts can't be told apart on ports that carry no name of them.
+func (e *entry) manyHosts(r *report) {
+	if len(e.given.Spec.GetHosts()) < 2 || e.resolution == model.AsCalled {
+		return
+	}
+	for i, p := range e.given.Spec.GetPorts() {
+		if !named[strings.ToUpper(p.GetProtocol())] {
+			r.add(fmt.Sprintf("spec.ports[%d].protocol", i), invalid,
+				"several hosts are told apart by HTTP and TLS only, and by their addresses at best; use one of these protocols, or an entry for each host")
+			return
+		}
+	}
+}
+
+// named are the protocols in which callers name the host.
+var named = map[string]bool{"HTTP": true, "HTTP2": true, "GRPC": true, "GRPC-WEB": true, "HTTPS": true, "TLS": true}
+
 func (e *entry) readAddresses(r *report) {
 	for i, text := range e.given.Spec.GetAddresses() {
 		field := fmt.Sprintf("spec.addresses[%d]", i)
@@ -166,11 +203,14 @@ func unique[T comparable](all []T, compare func(a, b T) int) []T {
 func (e *entry) readEndpoints(r *report, s *model.Settings) {
 	given, selector := e.given.Spec.GetEndpoints(), e.given.Spec.GetWorkloadSelector()
 	if len(given) > 0 && selector != nil {
-		r.add("spec.workloadSelector", conflict, "endpoints and workloadSelector exclude each other; the endpoints hold, remove one of both")
+		r.add("spec.workloadSelector", invalid, "endpoints and workloadSelector exclude each other; the endpoints hold, remove one of both")
 		selector = nil
 	}
 	switch {
-	case e.resolution == model.AsCalled && (len(given) > 0 || selector != nil):
+	case e.resolution == model.AsCalled && len(given) == 0 && selector != nil:
+		r.add("spec.workloadSelector", noEffect, "with resolution NONE calls go where the caller meant them to, and nothing is selected; set STATIC or DNS, or remove it")
+		return
+	case e.resolution == model.AsCalled && len(given) > 0:
 		r.add("spec.resolution", invalid, "with resolution NONE calls go where the caller meant them to; the endpoints are not used, set STATIC or DNS")
 		return
 	case e.resolution == model.ByHost && (len(given) > 0 || selector != nil):
@@ -183,7 +223,7 @@ func (e *entry) readEndpoints(r *report, s *model.Settings) {
 	if selector != nil {
 		e.selector, e.selects = readLabels(r, "spec.workloadSelector", selector.GetLabels()), len(selector.GetLabels()) > 0
 		if !e.selects {
-			r.add("spec.workloadSelector", invalid, "a selector without labels selects nothing; add labels")
+			r.add("spec.workloadSelector", noEffect, "a selector without labels selects nothing; add labels")
 		}
 		return
 	}
@@ -204,7 +244,11 @@ func (e *entry) readEndpoints(r *report, s *model.Settings) {
 		}
 		e.endpoints = append(e.endpoints, m)
 	}
-	if e.resolution == model.Discovered && len(e.endpoints) == 0 {
+	switch {
+	case e.resolution != model.Discovered || len(e.endpoints) > 0:
+	case len(given) == 0:
+		r.add("spec.endpoints", noEffect, "resolution STATIC has no endpoint to send to; add endpoints or a workloadSelector")
+	default:
 		r.add("spec.endpoints", invalid, "resolution STATIC has no endpoint to send to; add endpoints or a workloadSelector")
 	}
 }

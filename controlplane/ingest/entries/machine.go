@@ -12,6 +12,7 @@ import (
 
 	networkingapi "istio.io/api/networking/v1alpha3"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
@@ -142,6 +143,7 @@ func readMachine(r *report, field string, spec *networkingapi.WorkloadEntry, lab
 	address, why := readAddress(spec.GetAddress())
 	switch {
 	case spec.GetAddress() == "" && spec.GetNetwork() != "":
+		readLabels(r, field, spec.GetLabels())
 		r.add(field+".address", notSupported,
 			"an endpoint that is only a network can't be reached; give its address, or export the service there with a ServiceExport")
 		return nil
@@ -163,7 +165,7 @@ func readMachine(r *report, field string, spec *networkingapi.WorkloadEntry, lab
 		Network:  model.NetworkID(first(spec.GetNetwork(), labels[labelNetwork], string(s.Network))),
 	}
 	if m.Endpoint.Weight > heaviest {
-		r.add(field+".weight", invalid, "%d is taken as %d, which is the most; give smaller weights in the same proportion", m.Endpoint.Weight, heaviest)
+		r.add(field+".weight", noEffect, "%d is taken as %d, which is the most; give smaller weights in the same proportion", m.Endpoint.Weight, heaviest)
 	}
 	m.Endpoint.Weight = min(max(m.Endpoint.Weight, 1), heaviest)
 	for _, name := range slices.Sorted(maps.Keys(spec.GetPorts())) {
@@ -221,8 +223,10 @@ func readAddress(text string) (string, string) {
 func readLabels(r *report, field string, labels map[string]string) model.Labels {
 	kept := labels
 	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		if !(plain(k) && plain(labels[k])) && len(validation.IsQualifiedName(k))+len(validation.IsValidLabelValue(labels[k])) > 0 {
+			r.add(field+".labels["+k+"]", invalid, "%.150q can't be a label; use letters, digits, and - _ . between them, 63 at most", k+"="+labels[k])
+		}
 		if strings.ContainsAny(k, ",=") || strings.Contains(labels[k], ",") {
-			r.add(field+".labels["+k+"]", invalid, "%q is no label and chooses nothing; correct it", k+"="+labels[k])
 			if len(kept) == len(labels) {
 				kept = maps.Clone(labels)
 			}
@@ -230,6 +234,12 @@ func readLabels(r *report, field string, labels map[string]string) model.Labels 
 		}
 	}
 	return model.LabelsOf(kept)
+}
+
+// plain text is a label's for sure: there may be many, and expressions are slow.
+func plain(s string) bool {
+	other := func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') }
+	return s != "" && len(s) <= 63 && strings.IndexFunc(s, other) < 0
 }
 
 func first(all ...string) string {

@@ -21,7 +21,7 @@ type port struct {
 
 // protocols by the words of ServiceEntry ports. Databases are carried as TCP.
 var protocols = map[string]model.Protocol{
-	"": model.Auto, "HTTP": model.HTTP, "HTTP2": model.HTTP2, "GRPC": model.GRPC, "GRPC-WEB": model.HTTP,
+	"": model.Auto, "HTTP": model.HTTP, "HTTP2": model.HTTP2, "GRPC": model.GRPC, "GRPC-WEB": model.GRPCWeb,
 	"HTTPS": model.TLS, "TLS": model.TLS,
 	"TCP": model.TCP, "MONGO": model.TCP, "MYSQL": model.TCP, "REDIS": model.TCP,
 }
@@ -54,8 +54,9 @@ func readPorts(r *report, given []*networkingapi.ServicePort) []port {
 			r.add(field+".name", invalid, "the port has no name, so endpoints can't name it; add one")
 		case names[p.GetName()]:
 			r.add(field+".name", conflict, "another port is called %q too; endpoints that name it mean both", p.GetName())
-		case word == "GRPC-WEB":
-			r.add(field+".protocol", notSupported, "grpc-web is passed on as it comes, not bridged to gRPC; use GRPC if clients speak that")
+		}
+		if name := strings.ToLower(p.GetName()); name != "" && !isLabel(name) {
+			r.add(field+".name", invalid, "%.100q is no name of a port; use up to 63 letters, digits, and hyphens between them", p.GetName())
 		}
 		names[p.GetName()] = true
 		ports = append(ports, port{model.Port{

@@ -14,6 +14,7 @@ import (
 const (
 	invalid      = "Invalid"
 	conflict     = "Conflict"
+	noEffect     = "NoEffect"
 	notSupported = "NotSupported"
 	rejected     = "Rejected"
 )

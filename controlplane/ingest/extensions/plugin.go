@@ -96,8 +96,8 @@ func (r *reader) environment(p *model.WasmPlugin, env []*api.EnvVar) {
 	for i, e := range env {
 		field := fmt.Sprintf("spec.vmConfig.env[%d]", i)
 		switch {
-		case !isIdentifier(e.GetName()):
-			r.refuse(field+".name", "%.100q can't name a variable; use letters, digits and _, and no digit first", e.GetName())
+		case !isVariable(e.GetName()):
+			r.refuse(field+".name", "%.100q can't name a variable; use letters, digits and _ - .", e.GetName())
 		case named[e.GetName()]:
 			r.refuse(field+".name", "variable %.100q is there twice; keep one", e.GetName())
 		case len(e.GetValue()) > maxVariable:
@@ -117,15 +117,12 @@ func (r *reader) environment(p *model.WasmPlugin, env []*api.EnvVar) {
 	slices.SortFunc(p.Environment, func(a, b model.Header) int { return strings.Compare(a.Name, b.Name) })
 }
 
-func isIdentifier(name string) bool {
-	for i, c := range []byte(name) {
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '_', c >= '0' && c <= '9' && i > 0:
-		default:
-			return false
-		}
+// isVariable is true for the name of a variable as pods can have it.
+func isVariable(name string) bool {
+	other := func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("_-.", c)
 	}
-	return name != "" && len(name) <= maxPluginName
+	return name != "" && len(name) <= maxPluginName && strings.IndexFunc(name, other) < 0
 }
 
 func (r *reader) match(field string, m *api.WasmPlugin_TrafficSelector) model.PluginMatch {

@@ -53,7 +53,7 @@ func (r *reader) tell(field, reason, format string, args ...any) {
 
 // unavailable tells why a module isn't there, and what follows.
 func (r *reader) unavailable(p *model.WasmPlugin, why string) {
-	effect := "requests and connections that it is to see are refused (failStrategy " + strategyNames[p.Fail] + ")"
+	effect := "proxies that don't have it yet refuse what it is to see (failStrategy " + strategyNames[p.Fail] + ")"
 	switch {
 	case p.Module != nil:
 		effect = "the module that was fetched before stays in place"

@@ -73,6 +73,38 @@ func ReadObject(u *unstructured.Unstructured) (*Objects, error) {
 	return r.out, r.object(u)
 }
 
+// Misfits are the Problems of an object whose fields don't exist, or have values
+// of other types than theirs: it can't be read as it was meant. The API server
+// refuses it too.
+func Misfits(u *unstructured.Unstructured) []model.Problem {
+	r, err := newReader()
+	if err != nil {
+		return nil
+	}
+	empty, err := r.scheme.New(served(u.GroupVersionKind(), r.scheme))
+	if err != nil {
+		return nil // of a kind that isn't read
+	}
+	var problems []model.Problem
+	tell := func(field, reason, text string) {
+		problems = append(problems, model.Problem{
+			Kind: u.GetKind(), Namespace: u.GetNamespace(), Name: u.GetName(), Field: field, Reason: reason, Message: text,
+		})
+	}
+	for _, field := range fields.Unknown(empty, u.Object) {
+		if len(problems) < maxUnknown {
+			tell(field, ingest.UnknownField, fmt.Sprintf("there is no such field in %s; correct its name, or remove it", u.GetKind()))
+		}
+	}
+	for _, wrong := range fields.Misfits(empty, u.Object) {
+		tell(wrong.Field, ingest.Invalid, wrong.Why)
+	}
+	return problems
+}
+
+// maxUnknown fields of an object that are told.
+const maxUnknown = 10
+
 func newReader() (*reader, error) {
 	k, err := known()
 	if err != nil {

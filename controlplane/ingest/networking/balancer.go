@@ -63,18 +63,21 @@ func (r *reader) consistentHash(field string, h *api.LoadBalancerSettings_Consis
 	case *api.LoadBalancerSettings_ConsistentHashLB_UseSourceIp:
 		out.Hash = &model.HashKey{SourceIP: k.UseSourceIp}
 		if !k.UseSourceIp {
-			r.refuse(field+".useSourceIp", "false leaves nothing to hash; use true, or another key")
+			r.tell(field+".useSourceIp", noEffect, "false leaves nothing to hash, so calls go anywhere; use true, or another key")
 		}
 	case *api.LoadBalancerSettings_ConsistentHashLB_HttpCookie:
 		out.Hash = &model.HashKey{Cookie: r.hashCookie(field+".httpCookie", k.HttpCookie)}
 	default:
-		r.refuse(field, "it has no key to hash; add httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName")
+		r.tell(field, noEffect, "it has no key to hash, so calls go as without it; add httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName")
 	}
 	switch a := h.GetHashAlgorithm().(type) {
 	case *api.LoadBalancerSettings_ConsistentHashLB_RingHash_:
 		out.MinimumRing = r.ring(field+".ringHash.minimumRingSize", a.RingHash.GetMinimumRingSize())
 	case *api.LoadBalancerSettings_ConsistentHashLB_Maglev:
 		out.Kind, out.Table = model.Maglev, a.Maglev.GetTableSize()
+		if out.Table == 0 {
+			r.reject(field+".maglev.tableSize", "it is missing; give a prime number, such as 65537")
+		}
 		if out.Table != 0 && (out.Table > maxTable || !new(big.Int).SetUint64(out.Table).ProbablyPrime(0)) {
 			r.refuse(field+".maglev.tableSize", "%d is no prime number up to %d; use one, such as 65537", out.Table, maxTable)
 			out.Table = 0
@@ -105,7 +108,12 @@ func (r *reader) hashCookie(field string, c *api.LoadBalancerSettings_Consistent
 	if !isHeader(c.GetName()) {
 		r.refuse(field+".name", "%.100q is no name of a cookie; use letters, digits and hyphens", c.GetName())
 	}
+	there := map[string]bool{}
 	for i, a := range c.GetAttributes() {
+		if there[a.GetName()] {
+			r.reject(at(field+".attributes", i), "attribute %.100q is there twice; keep one", a.GetName())
+		}
+		there[a.GetName()] = true
 		if !isHeader(a.GetName()) || !isHeaderValue(a.GetValue()) {
 			r.refuse(at(field+".attributes", i), "%.100q is no attribute of a cookie; use such as SameSite with a value on one line", a.GetName())
 			continue

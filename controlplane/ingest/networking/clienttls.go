@@ -59,7 +59,8 @@ func (r *reader) clientFiles(field string, t *api.ClientTLSSettings, out *model.
 	files := t.GetClientCertificate() != "" || t.GetPrivateKey() != "" || t.GetCaCertificates() != ""
 	switch {
 	case out.Mode == model.MeshMutualTLS && (files || t.GetCredentialName() != "" || t.GetCaCrl() != ""):
-		r.refuse(field, "ISTIO_MUTUAL uses the mesh's own certificates; remove certificates and credentialName, or use MUTUAL")
+		r.tell(field, noEffect, "ISTIO_MUTUAL uses the mesh's own certificates; remove certificates and credentialName, or use MUTUAL")
+		out.CertificateFile, out.KeyFile, out.CAFile, out.CRLFile, out.SystemCA = "", "", "", "", false
 	case out.Mode == model.DisableTLS && (files || t.GetCredentialName() != ""):
 		r.tell(field, noEffect, "DISABLE uses no certificates; remove them, or use another mode")
 		*out = model.ClientTLS{Mode: model.DisableTLS}
@@ -72,14 +73,15 @@ func (r *reader) clientFiles(field string, t *api.ClientTLSSettings, out *model.
 		r.tell(field, noEffect, "SIMPLE shows no certificate of its own; use MUTUAL, or remove clientCertificate and privateKey")
 		out.CertificateFile, out.KeyFile = "", ""
 	}
-	if name := t.GetCredentialName(); name != "" {
+	if name := t.GetCredentialName(); name != "" && out.Mode != model.MeshMutualTLS {
 		out.Credential = r.credential(field+".credentialName", name)
 		if out.Credential != nil {
 			out.Credential.CAOnly = out.Mode == model.SimpleTLS
 		}
 	}
-	if out.Insecure && (out.CAFile != "" || out.SystemCA || len(out.SubjectNames) > 0) {
-		r.tell(field+".insecureSkipVerify", noEffect, "the server is not verified, so caCertificates and subjectAltNames change nothing; remove it to verify")
+	simple := out.Mode == model.SimpleTLS && t.GetCredentialName() != ""
+	if out.Insecure && (out.CAFile != "" || out.SystemCA || len(out.SubjectNames) > 0 || simple) && out.Mode != model.MeshMutualTLS {
+		r.reject(field+".insecureSkipVerify", "the server is not verified, so caCertificates, subjectAltNames and a Secret of SIMPLE change nothing; remove them, or it to verify")
 	}
 }
 

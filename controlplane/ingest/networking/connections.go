@@ -80,8 +80,8 @@ func (r *reader) outliers(field string, o *api.OutlierDetection) *model.OutlierD
 	if v := o.GetConsecutiveLocalOriginFailures(); v != nil {
 		n := v.GetValue()
 		out.ConsecutiveLocal = &n
-		if !out.SplitLocal {
-			r.tell(field+".consecutiveLocalOriginFailures", noEffect, "it counts only with splitExternalLocalOriginErrors; set that to true")
+		if !out.SplitLocal && n > 0 {
+			r.reject(field+".consecutiveLocalOriginFailures", "it counts only with splitExternalLocalOriginErrors; set that to true")
 		}
 	}
 	if old := o.GetConsecutiveErrors(); old != 0 { //nolint:staticcheck // the API still takes it

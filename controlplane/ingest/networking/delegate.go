@@ -101,14 +101,14 @@ func include(root virtualRule, d *virtualService, budget *int) ([]model.HTTPRule
 			continue
 		}
 		*budget -= len(matches)
-		out = append(out, inherit(root.rule, v.rule, matches))
+		out = append(out, inherit(root.rule, v.rule, d.routing.Origin, matches))
 	}
 	return out, problems
 }
 
 // inherit fills what the delegate's rule leaves out from the root's.
-func inherit(root, rule model.HTTPRule, matches []model.HTTPMatch) model.HTTPRule {
-	rule.Matches = matches
+func inherit(root, rule model.HTTPRule, by model.Origin, matches []model.HTTPMatch) model.HTTPRule {
+	rule.Matches, rule.Delegate = matches, &by
 	rule.Name = strings.Trim(root.Name+"-"+rule.Name, "-")
 	if rule.Invalid != "" {
 		return rule

@@ -4,9 +4,11 @@ package networking
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
 	api "istio.io/api/networking/v1alpha3"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
 
@@ -19,6 +21,9 @@ func readDestinationRule(o *networking.DestinationRule, settings *model.Settings
 	r := newReader(kindDestinationRule, o, settings)
 	spec := &o.Spec
 	host, usable := r.host("spec.host", spec.GetHost(), true)
+	if _, err := netip.ParseAddr(host); err == nil {
+		r.reject("spec.host", "%q is an address, and no service has it for a name; name the service", host)
+	}
 	out := &model.DestinationPolicy{
 		Origin: r.origin, Host: host,
 		Visible: r.visibility(spec.GetExportTo(), settings.PolicyExportTo),
@@ -28,6 +33,12 @@ func readDestinationRule(o *networking.DestinationRule, settings *model.Settings
 	if s := spec.GetWorkloadSelector(); s != nil {
 		selector, ok := r.labels("spec.workloadSelector.matchLabels", s.GetMatchLabels())
 		out.Selector, usable = selector, usable && ok
+		for _, to := range spec.GetExportTo() {
+			if to != "." && to != r.origin.Namespace {
+				r.reject("spec.exportTo", "with a workloadSelector it is for workloads of this namespace; use \".\", or leave exportTo out")
+				break
+			}
+		}
 		if len(s.GetMatchLabels()) == 0 {
 			r.tell("spec.workloadSelector", noEffect, "it selects every workload; add labels, or remove it")
 		}
@@ -49,8 +60,7 @@ func (r *reader) addSubset(field string, s *api.Subset, p *model.DestinationPoli
 		return
 	}
 	switch {
-	case !isSubset(s.GetName()):
-		r.refuse(field+".name", "%.100q is no name of a subset; use up to 63 letters, digits, - _ and .", s.GetName())
+	case !r.subset(field+".name", s.GetName()):
 		return
 	case names[s.GetName()]:
 		r.refuse(field+".name", "there is a subset %q already, which is used; rename one of the two", s.GetName())
@@ -113,6 +123,9 @@ func (r *reader) trafficPolicy(field string, p *api.TrafficPolicy) model.Traffic
 	if p == nil {
 		return model.TrafficPolicy{}
 	}
+	if isEmpty(p) {
+		r.reject(field, "it has no settings; add one, such as loadBalancer, or remove it")
+	}
 	out := model.TrafficPolicy{
 		PortPolicy: model.PortPolicy{
 			Balancer:    r.balancer(field+".loadBalancer", p.GetLoadBalancer()),
@@ -122,6 +135,9 @@ func (r *reader) trafficPolicy(field string, p *api.TrafficPolicy) model.Traffic
 		},
 		Tunnel:      r.tunnel(field+".tunnel", p.GetTunnel()),
 		RetryBudget: r.retryBudget(field+".retryBudget", p.GetRetryBudget()),
+	}
+	if p.GetTunnel() != nil && p.GetProxyProtocol() != nil {
+		r.reject(field, "tunnel and proxyProtocol exclude each other; keep one")
 	}
 	if p.GetProxyProtocol() != nil {
 		out.ProxyProtocol = 1
@@ -137,6 +153,9 @@ func (r *reader) trafficPolicy(field string, p *api.TrafficPolicy) model.Traffic
 	return out
 }
 
+// isEmpty is true for a message that says nothing.
+func isEmpty(m proto.Message) bool { return proto.Size(m) == 0 }
+
 func (r *reader) addPort(field string, p *api.TrafficPolicy_PortTrafficPolicy, to *model.TrafficPolicy, there map[uint16]bool) {
 	out := model.PortPolicy{
 		Port:        r.port(field+".port.number", p.GetPort().GetNumber()),
@@ -148,7 +167,7 @@ func (r *reader) addPort(field string, p *api.TrafficPolicy_PortTrafficPolicy, t
 	switch {
 	case out.Port == 0:
 	case there[out.Port]:
-		r.refuse(field+".port.number", "port %d is there already, whose settings are used; join the two", out.Port)
+		r.tell(field+".port.number", noEffect, "port %d is there already, whose settings are used; join the two", out.Port)
 	default:
 		r.failover(field, &out)
 		there[out.Port] = true
@@ -173,6 +192,7 @@ func (r *reader) tunnel(field string, t *api.TrafficPolicy_TunnelSettings) *mode
 		r.refuse(field+".targetHost", "%.100q is no host: %s", t.GetTargetHost(), why)
 		return nil
 	}
+	r.fqdn(field+".targetHost", t.GetTargetHost())
 	if out.Port == 0 {
 		return nil
 	}

@@ -21,13 +21,13 @@ func readEnvoyFilter(o *networking.EnvoyFilter, settings *model.Settings) ([]*mo
 	spec := &o.Spec
 	target, ok := r.target(spec)
 	if len(spec.GetConfigPatches()) == 0 {
-		r.refuse("spec.configPatches", "there is none; add a patch")
+		r.tell("spec.configPatches", noEffect, "there is none, so nothing is patched; add a patch")
 	}
 	var out []*model.Patch
 	for i, p := range spec.GetConfigPatches() {
 		before := r.refusals
-		made := r.patch(at("spec.configPatches", i), p)
-		if made == nil || r.refusals > before || !ok {
+		made, fine := r.patch(at("spec.configPatches", i), p)
+		if !fine || r.refusals > before || !ok {
 			continue
 		}
 		made.Origin, made.Index, made.Priority, made.Target = r.origin, i, spec.GetPriority(), target
@@ -75,36 +75,36 @@ var patchMatches = map[api.EnvoyFilter_ApplyTo]string{
 	api.EnvoyFilter_BOOTSTRAP: "",
 }
 
-func (r *reader) patch(field string, p *api.EnvoyFilter_EnvoyConfigObjectPatch) *model.Patch {
+// patch that one item says; false when it can't be used, or finds nothing to patch.
+func (r *reader) patch(field string, p *api.EnvoyFilter_EnvoyConfigObjectPatch) (*model.Patch, bool) {
 	kind, known := patchMatches[p.GetApplyTo()]
 	switch {
 	case !known:
 		r.refuse(field+".applyTo", "it doesn't say what is patched; use such as HTTP_FILTER or CLUSTER")
-		return nil
+		return nil, false
 	case p.GetPatch() == nil:
 		r.refuse(field+".patch", "it is missing; say what changes")
-		return nil
+		return nil, false
 	}
 	context := p.GetMatch().GetContext()
 	if _, ok := api.EnvoyFilter_PatchContext_name[int32(context)]; !ok {
 		r.refuse(field+".match.context", "%d is none that is known; use ANY, SIDECAR_INBOUND, SIDECAR_OUTBOUND or GATEWAY", context)
-		return nil
+		return nil, false
 	}
 	if context == api.EnvoyFilter_WAYPOINT {
 		r.tell(field+".match.context", notSupported, "there are no waypoints here, so nothing is patched; use another context")
-		return nil
+		return nil, false
 	}
-	r.patchMatch(field+".match", kind, p)
-	r.operation(field+".patch", p)
+	matched, possible := r.patchMatch(field+".match", kind, p), r.operation(field+".patch", p)
 	return &model.Patch{
 		ApplyTo: p.GetApplyTo().String(), Context: context.String(), Operation: p.GetPatch().GetOperation().String(),
 		FilterClass: p.GetPatch().GetFilterClass().String(),
 		Match:       r.json(field+".match", p.GetMatch()), Value: r.json(field+".patch.value", p.GetPatch().GetValue()),
-	}
+	}, matched && possible
 }
 
-// patchMatch has the object type that what is patched has.
-func (r *reader) patchMatch(field, kind string, p *api.EnvoyFilter_EnvoyConfigObjectPatch) {
+// patchMatch has the object type that what is patched has; false when it has another.
+func (r *reader) patchMatch(field, kind string, p *api.EnvoyFilter_EnvoyConfigObjectPatch) bool {
 	m := p.GetMatch()
 	has := ""
 	switch v := m.GetObjectTypes().(type) {
@@ -113,10 +113,7 @@ func (r *reader) patchMatch(field, kind string, p *api.EnvoyFilter_EnvoyConfigOb
 		if v.Listener.GetPortName() != "" {
 			r.tell(field+".listener.portName", notSupported, "listeners aren't matched by the name of a port; use portNumber")
 		}
-		chain := v.Listener.GetFilterChain()
-		if chain.GetFilter().GetSubFilter() != nil && chain.GetFilter().GetName() == "" {
-			r.refuse(field+".listener.filterChain.filter.name", "a subFilter is inside a filter; name it, such as envoy.filters.network.http_connection_manager")
-		}
+		r.filterMatch(field+".listener.filterChain.filter", p.GetApplyTo(), v.Listener.GetFilterChain().GetFilter())
 	case *api.EnvoyFilter_EnvoyConfigObjectMatch_RouteConfiguration:
 		has = "routeConfiguration"
 	case *api.EnvoyFilter_EnvoyConfigObjectMatch_Cluster:
@@ -124,13 +121,39 @@ func (r *reader) patchMatch(field, kind string, p *api.EnvoyFilter_EnvoyConfigOb
 	case *api.EnvoyFilter_EnvoyConfigObjectMatch_Waypoint:
 		has = "waypoint"
 	}
-	if has != "" && has != kind {
-		r.refuse(field+"."+has, "%s is not matched by %s; use the match that belongs to it", p.GetApplyTo(), has)
-	}
 	if v := m.GetProxy().GetProxyVersion(); v != "" {
 		if err := model.CheckPattern(v); err != nil {
 			r.refuse(field+".proxy.proxyVersion", "%v; mend or shorten it", err)
 		}
+	}
+	if has == "" || has == kind {
+		return true
+	}
+	tell := r.refuse
+	if kind == "" || has == "waypoint" || p.GetApplyTo() == api.EnvoyFilter_LISTENER_FILTER {
+		tell = func(field, format string, args ...any) { r.tell(field, noEffect, format, args...) }
+	}
+	tell(field+"."+has, "%s is not matched by %s, so nothing is patched; use the match that belongs to it", p.GetApplyTo(), has)
+	return false
+}
+
+// filterMatch names a filter, and perhaps one inside it.
+func (r *reader) filterMatch(field string, to api.EnvoyFilter_ApplyTo, f *api.EnvoyFilter_ListenerMatch_FilterMatch) {
+	const manager = "envoy.filters.network.http_connection_manager"
+	inner := f.GetSubFilter()
+	switch {
+	case f == nil || to == api.EnvoyFilter_LISTENER_FILTER || patchMatches[to] != "listener":
+	case f.GetName() == "" && inner != nil:
+		r.refuse(field+".name", "it is empty; name the filter that subFilter is inside of: "+manager)
+	case f.GetName() == "":
+		r.reject(field+".name", "it is empty; name the filter, such as "+manager)
+	case inner == nil:
+	case to != api.EnvoyFilter_HTTP_FILTER:
+		r.reject(field+".subFilter", "what is inside a filter is matched for HTTP_FILTER only; remove it")
+	case f.GetName() != manager && f.GetName() != "envoy.http_connection_manager":
+		r.reject(field+".name", "%.100q has no filters inside; use "+manager+", or remove subFilter", f.GetName())
+	case inner.GetName() == "":
+		r.reject(field+".subFilter.name", "it is empty; name the filter, such as envoy.filters.http.router")
 	}
 }
 
@@ -139,8 +162,13 @@ var inserts = map[api.EnvoyFilter_Patch_Operation]bool{
 	api.EnvoyFilter_Patch_INSERT_BEFORE: true, api.EnvoyFilter_Patch_INSERT_AFTER: true, api.EnvoyFilter_Patch_INSERT_FIRST: true,
 }
 
-// operation must have what it needs.
-func (r *reader) operation(field string, p *api.EnvoyFilter_EnvoyConfigObjectPatch) {
+// operation must have what it needs; false when it does nothing.
+func (r *reader) operation(field string, p *api.EnvoyFilter_EnvoyConfigObjectPatch) bool {
+	does := true
+	nothing := func(sub, format string, args ...any) {
+		does = false
+		r.tell(field+sub, noEffect, format, args...)
+	}
 	op, value, to := p.GetPatch().GetOperation(), p.GetPatch().GetValue(), p.GetApplyTo()
 	_, known := api.EnvoyFilter_Patch_Operation_name[int32(op)]
 	switch {
@@ -148,22 +176,25 @@ func (r *reader) operation(field string, p *api.EnvoyFilter_EnvoyConfigObjectPat
 		r.refuse(field+".operation", "it doesn't say how to patch; use such as MERGE, ADD or INSERT_BEFORE")
 	case op == api.EnvoyFilter_Patch_REMOVE && len(value.GetFields()) > 0:
 		r.tell(field+".value", noEffect, "REMOVE needs no value; leave it out")
-	case op != api.EnvoyFilter_Patch_REMOVE && len(value.GetFields()) == 0:
+	case op != api.EnvoyFilter_Patch_REMOVE && value == nil:
 		r.refuse(field+".value", "%s needs what to patch with; add a value", op)
+	case op != api.EnvoyFilter_Patch_REMOVE && len(value.GetFields()) == 0:
+		nothing(".value", "%s needs what to patch with, so nothing is patched; add to the value", op)
 	case op == api.EnvoyFilter_Patch_REPLACE && to != api.EnvoyFilter_HTTP_FILTER && to != api.EnvoyFilter_NETWORK_FILTER && to != api.EnvoyFilter_LISTENER_FILTER:
-		r.refuse(field+".operation", "REPLACE is for filters only; use REMOVE and ADD, or MERGE")
+		nothing(".operation", "REPLACE is for filters only, so nothing is patched; use REMOVE and ADD, or MERGE")
 	case inserts[op] && (to == api.EnvoyFilter_CLUSTER || to == api.EnvoyFilter_LISTENER):
-		r.refuse(field+".operation", "%ss are not in an order, so %s finds no place for one; use ADD", to, op)
+		nothing(".operation", "%ss are not in an order, so %s finds no place for one; use ADD", to, op)
 	case to == api.EnvoyFilter_ROUTE_CONFIGURATION && op != api.EnvoyFilter_Patch_MERGE && op != api.EnvoyFilter_Patch_MERGE_AND_REPLACE_LIST:
-		r.refuse(field+".operation", "of a route configuration only MERGE is possible; use it, or patch VIRTUAL_HOST")
+		nothing(".operation", "of a route configuration only MERGE is possible, so nothing is patched; use it, or patch VIRTUAL_HOST")
 	case to == api.EnvoyFilter_BOOTSTRAP && op != api.EnvoyFilter_Patch_MERGE && op != api.EnvoyFilter_Patch_MERGE_AND_REPLACE_LIST:
-		r.refuse(field+".operation", "of the bootstrap only MERGE is possible; use it")
+		nothing(".operation", "of the bootstrap only MERGE is possible, so nothing is patched; use it")
 	case to == api.EnvoyFilter_EXTENSION_CONFIG && op != api.EnvoyFilter_Patch_ADD:
-		r.refuse(field+".operation", "of an extension configuration only ADD is possible; use it")
+		nothing(".operation", "of an extension configuration only ADD is possible, so nothing is patched; use it")
 	}
 	if p.GetPatch().GetFilterClass() != api.EnvoyFilter_Patch_UNSPECIFIED && op != api.EnvoyFilter_Patch_ADD {
 		r.tell(field+".filterClass", noEffect, "it says where ADD puts a filter; use ADD, or remove it")
 	}
+	return does
 }
 
 // json of a message, always the same for the same; nil for none.

@@ -22,6 +22,9 @@ func readGateway(o *networking.Gateway, settings *model.Settings) (*model.Gatewa
 	r := newReader(kindGateway, o, settings)
 	selector, ok := r.labels("spec.selector", o.Spec.GetSelector())
 	out := &model.Gateway{Origin: r.origin, Selector: selector}
+	if !isLabel(o.Name) || strings.Contains(o.Name, "_") {
+		r.reject("metadata.name", "%.100q is no name of a Gateway; use up to 63 letters, digits, and hyphens between them", o.Name)
+	}
 	if len(o.Spec.GetServers()) == 0 {
 		r.refuse("spec.servers", "there is none; add a server with port and hosts")
 	}
@@ -141,7 +144,7 @@ func (r *reader) listenerProtocol(field string, s *api.Server, out *model.Listen
 	protocol := strings.ToUpper(s.GetPort().GetProtocol())
 	switch protocol {
 	case "HTTP", "HTTP2", "GRPC", "GRPC-WEB":
-		out.RedirectHTTPS = t.GetHttpsRedirect()
+		out.RedirectHTTPS, out.GRPCWeb = t.GetHttpsRedirect(), protocol == "GRPC-WEB"
 		if t != nil && tlsBesideRedirect(t) {
 			r.refuse(field+".tls", "protocol %s is plain, so there is no TLS to set; use HTTPS, or leave httpsRedirect alone", protocol)
 		}

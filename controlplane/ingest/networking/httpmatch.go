@@ -17,6 +17,9 @@ func (r *reader) stringMatch(field string, m *networking.StringMatch) (model.Mat
 	case *networking.StringMatch_Exact:
 		return model.Match{Kind: model.MatchExact, Value: v.Exact}, true
 	case *networking.StringMatch_Prefix:
+		if v.Prefix == "" && !strings.HasSuffix(field, ".uri") {
+			r.reject(field+".prefix", "it is empty, and every text begins so; write a beginning, or leave it out")
+		}
 		return model.Match{Kind: model.MatchPrefix, Value: v.Prefix}, true
 	case *networking.StringMatch_Regex:
 		if v.Regex == "" {
@@ -70,7 +73,7 @@ func (r *reader) httpMatch(field string, m *networking.HTTPMatchRequest, bound [
 		not  bool
 	}{{"headers", m.GetHeaders(), false}, {"withoutHeaders", m.GetWithoutHeaders(), true}} {
 		for _, k := range sortedKeys(named.from) {
-			made, use, fine := r.headerMatch(field+"."+named.name, k, named.from[k], named.not)
+			made, use, fine := r.headerMatch(field+"."+named.name, k, named.from[k], named.not, bound)
 			ok = ok && fine
 			if use {
 				out.Headers = append(out.Headers, made)
@@ -97,8 +100,8 @@ func (r *reader) path(field string, m *networking.HTTPMatchRequest, out *model.H
 	switch p := &out.Path; p.Kind {
 	case model.MatchPrefix:
 		if p.Value == "" {
-			r.refuse(field+".uri.prefix", "it is empty; write /, or leave uri out")
-			return false
+			*p = model.Match{} // every path begins so
+			return true
 		}
 	case model.MatchExact:
 		if !strings.HasPrefix(p.Value, "/") && p.Value != "*" {
@@ -125,7 +128,7 @@ func (r *reader) named(field, name string, m *networking.StringMatch) (model.Nam
 }
 
 // headerMatch says also whether the match is to be used at all.
-func (r *reader) headerMatch(field, name string, m *networking.StringMatch, not bool) (made model.NamedMatch, use, ok bool) {
+func (r *reader) headerMatch(field, name string, m *networking.StringMatch, not bool, bound []model.GatewayRef) (made model.NamedMatch, use, ok bool) {
 	field += "[" + name + "]"
 	switch name {
 	case "uri", "scheme", "method", "authority":
@@ -133,6 +136,9 @@ func (r *reader) headerMatch(field, name string, m *networking.StringMatch, not 
 		return model.NamedMatch{}, false, true
 	}
 	claim := strings.HasPrefix(name, "@request.auth.claims") // of a token, which is no header
+	if claim && slices.Contains(bound, model.Sidecars) {
+		r.reject(field, "claims of tokens are known at gateways only; bind the VirtualService to gateways, and not to mesh")
+	}
 	if !claim && !isHeader(name) {
 		r.refuse(field, "%.100q is no name of a header; use letters, digits and hyphens", name)
 		return model.NamedMatch{}, false, false
@@ -152,6 +158,8 @@ func (r *reader) callers(field string, labels map[string]string, namespace strin
 	if namespace != "" && !isLabel(namespace) {
 		r.refuse(field+".sourceNamespace", "%.100q is no namespace; write a namespace's name", namespace)
 		ok = false
+	} else if strings.Contains(namespace, "_") {
+		r.reject(field+".sourceNamespace", "%q is no namespace, so it holds for no caller; write a namespace's name", namespace)
 	}
 	for i, name := range gateways {
 		ref, fine := r.gatewayRef(at(field+".gateways", i), name)

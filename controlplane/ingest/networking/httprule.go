@@ -4,6 +4,8 @@ package networking
 
 import (
 	"net/http"
+	"net/netip"
+	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -30,7 +32,7 @@ func (r *reader) httpRule(field string, h *networking.HTTPRoute, bound []model.G
 		Mirrors:  r.mirrors(field, h),
 		CORS:     r.cors(field+".corsPolicy", h.GetCorsPolicy()),
 		Rewrite:  r.rewrite(field+".rewrite", h.GetRewrite()),
-		Redirect: r.redirect(field+".redirect", h.GetRedirect()),
+		Redirect: r.redirect(field+".redirect", h.GetRedirect(), h.GetMatch()),
 		Direct:   r.direct(field+".directResponse", h.GetDirectResponse()),
 	}
 	if rule.Timeout != nil && *rule.Timeout == 0 {
@@ -38,6 +40,7 @@ func (r *reader) httpRule(field string, h *networking.HTTPRoute, bound []model.G
 	}
 	r.destinations(field, h, &rule)
 	r.exclusive(field, h)
+	r.oneAuthority(field, h)
 	// What is wrong with a match takes that match away; what is wrong with the
 	// rest takes the rule's meaning away.
 	if r.refusals > before {
@@ -126,10 +129,16 @@ func (r *reader) destination(field string, d *networking.Destination) model.Dest
 		r.refuse(field+".host", "the destination has no host; name a service")
 		return model.Destination{}
 	}
-	host, _ := r.host(field+".host", d.GetHost(), false)
+	host, _ := r.host(field+".host", d.GetHost(), true)
+	if _, err := netip.ParseAddr(host); err == nil {
+		r.reject(field+".host", "%q is an address, and no service has it for a name; make a ServiceEntry with a name for it", host)
+	}
+	if host == "*" {
+		r.refuse(field+".host", "\"*\" is no service; name one")
+	}
 	out := model.Destination{Host: model.Hostname(host), Subset: d.GetSubset()}
-	if d.GetSubset() != "" && !isSubset(d.GetSubset()) {
-		r.refuse(field+".subset", "%.100q is no name of a subset; use up to 63 letters, digits, - _ and .", d.GetSubset())
+	if d.GetSubset() != "" {
+		r.subset(field+".subset", d.GetSubset())
 	}
 	if d.GetPort() != nil {
 		out.Port = r.port(field+".port.number", d.GetPort().GetNumber())
@@ -139,12 +148,13 @@ func (r *reader) destination(field string, d *networking.Destination) model.Dest
 
 func (r *reader) headers(field string, h *networking.Headers) model.HeaderChanges {
 	return model.HeaderChanges{
-		Request:  r.headerOps(field+".request", h.GetRequest()),
-		Response: r.headerOps(field+".response", h.GetResponse()),
+		Request:  r.headerOps(field+".request", h.GetRequest(), true),
+		Response: r.headerOps(field+".response", h.GetResponse(), false),
 	}
 }
 
-func (r *reader) headerOps(field string, o *networking.Headers_HeaderOperations) model.HeaderOps {
+// headerOps of a request, whose authority can be set, or of a response.
+func (r *reader) headerOps(field string, o *networking.Headers_HeaderOperations, request bool) model.HeaderOps {
 	if o == nil {
 		return model.HeaderOps{}
 	}
@@ -154,6 +164,7 @@ func (r *reader) headerOps(field string, o *networking.Headers_HeaderOperations)
 	}{{".set", o.GetSet()}, {".add", o.GetAdd()}} {
 		for _, k := range sortedKeys(part.m) {
 			r.headerName(field+part.name, k)
+			r.changeable(field+part.name, k, request)
 			if !isHeaderValue(part.m[k]) {
 				r.refuse(field+part.name+"["+k+"]", "the value has a line break in it or more than 16384 bytes; write it on one line")
 			}
@@ -161,6 +172,7 @@ func (r *reader) headerOps(field string, o *networking.Headers_HeaderOperations)
 	}
 	for i, k := range o.GetRemove() {
 		r.headerName(at(field+".remove", i), k)
+		r.changeable(at(field+".remove", i), k, false)
 	}
 	return model.HeaderOps{Set: sortHeaders(o.GetSet()), Add: sortHeaders(o.GetAdd()), Remove: o.GetRemove()}
 }
@@ -168,6 +180,38 @@ func (r *reader) headerOps(field string, o *networking.Headers_HeaderOperations)
 func (r *reader) headerName(field, name string) {
 	if !isHeader(name) {
 		r.refuse(field, "%.100q is no name of a header; use letters, digits and hyphens", name)
+	}
+}
+
+// changeable are headers but those that are parts of HTTP itself; of them only
+// the authority of a request can be set.
+func (r *reader) changeable(field, name string, authority bool) {
+	switch {
+	case isAuthority(name) && authority:
+	case isAuthority(name) || strings.HasPrefix(name, ":"):
+		r.refuse(field, "%q is a part of HTTP itself, which can't be changed here; use rewrite, or another header", name)
+	}
+}
+
+func isAuthority(name string) bool {
+	return strings.EqualFold(name, "host") || strings.EqualFold(name, ":authority")
+}
+
+// oneAuthority refuses to set it in several ways.
+func (r *reader) oneAuthority(field string, h *networking.HTTPRoute) {
+	ways := 0
+	if h.GetRewrite().GetAuthority() != "" {
+		ways++
+	}
+	for _, m := range []map[string]string{h.GetHeaders().GetRequest().GetSet(), h.GetHeaders().GetRequest().GetAdd()} {
+		for name := range m {
+			if isAuthority(name) {
+				ways++
+			}
+		}
+	}
+	if ways > 1 {
+		r.reject(field, "rewrite.authority and headers.request set the authority more than once; keep one of them")
 	}
 }
 
@@ -188,6 +232,9 @@ func (r *reader) rewrite(field string, w *networking.HTTPRewrite) *model.Rewrite
 		} else if err := model.CheckPattern(x.GetMatch()); err != nil {
 			r.refuse(field+".uriRegexRewrite.match", "%v; mend or shorten it", err)
 		}
+		if x.GetRewrite() == "" {
+			r.reject(field+".uriRegexRewrite.rewrite", "it is empty; write what the path becomes")
+		}
 		out.Pattern, out.Substitution = x.GetMatch(), x.GetRewrite()
 	case w.GetUri() != "":
 		uri := w.GetUri()
@@ -199,7 +246,7 @@ func (r *reader) rewrite(field string, w *networking.HTTPRewrite) *model.Rewrite
 	return out
 }
 
-func (r *reader) redirect(field string, d *networking.HTTPRedirect) *model.Redirect {
+func (r *reader) redirect(field string, d *networking.HTTPRedirect, matches []*networking.HTTPMatchRequest) *model.Redirect {
 	if d == nil {
 		return nil
 	}
@@ -214,7 +261,9 @@ func (r *reader) redirect(field string, d *networking.HTTPRedirect) *model.Redir
 	}
 	switch p := d.GetRedirectPort().(type) {
 	case *networking.HTTPRedirect_Port:
-		out.Port = r.port(field+".port", p.Port)
+		if p.Port != 0 {
+			out.Port = r.port(field+".port", p.Port)
+		}
 	case *networking.HTTPRedirect_DerivePort:
 		out.KeepPort = p.DerivePort == networking.HTTPRedirect_FROM_REQUEST_PORT
 		out.PortFromScheme = !out.KeepPort
@@ -230,6 +279,12 @@ func (r *reader) redirect(field string, d *networking.HTTPRedirect) *model.Redir
 		out.Path = &uri
 	case prefix != "":
 		out.PrefixPath = &prefix
+		for _, m := range matches {
+			if _, ok := m.GetUri().GetMatchType().(*networking.StringMatch_Prefix); m.GetUri() != nil && !ok {
+				r.reject(field+".prefixRewrite", "it takes the place of the prefix that was matched; match uri.prefix, or use uri")
+				break
+			}
+		}
 	case d.GetAuthority() == "" && d.GetScheme() == "" && d.GetRedirectPort() == nil:
 		r.refuse(field, "it redirects to where the request came from; add uri, prefixRewrite, authority, port, derivePort or scheme")
 	}

@@ -37,6 +37,10 @@ func (r *reader) host(field, host string, wildcards bool) (string, bool) {
 			return name, true
 		}
 		if !strings.HasPrefix(name, "*.") {
+			if why := notAName("x" + name[1:]); why != "" {
+				r.refuse(field, "%.100q is no host: %s, and a wildcard only in front", host, why)
+				return "", false
+			}
 			r.tell(field, notSupported, "in %.100q the wildcard is only a part of a label; write \"*.\" and a name", host)
 			return "", false
 		}
@@ -46,7 +50,22 @@ func (r *reader) host(field, host string, wildcards bool) (string, bool) {
 		r.refuse(field, "%.100q is no host: %s", host, why)
 		return "", false
 	}
+	if strings.Contains(name, "_") {
+		r.reject(field, "%.100q has an underscore, which names of hosts don't have; correct it", host)
+	}
 	return r.fullName(host), true
+}
+
+// fqdn rejects names that aren't full ones of the public kind: with underscores,
+// a wildcard, or only digits at the end. Addresses may be.
+func (r *reader) fqdn(field, name string) {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return
+	}
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	if strings.ContainsAny(name, "_*") || strings.Trim(last, "0123456789") == "" && last != "" {
+		r.reject(field, "%.100q is no full name: underscores, wildcards, and only digits after the last dot can't be in it; correct it", name)
+	}
 }
 
 // notAName says why a text is neither a DNS name (RFC 1123) nor an address;
@@ -102,17 +121,30 @@ func isLabelValue(value string) bool {
 	return len(value) <= 63 && onlyHas(value, "-_.") && onlyHas(ends, "")
 }
 
-// isSubset name of a DestinationRule: it becomes a part of a cluster's name.
-func isSubset(name string) bool { return name != "" && len(name) <= 63 && onlyHas(name, "-_.") }
+// subset name of a DestinationRule: it becomes a part of a cluster's name. False
+// when it can't.
+func (r *reader) subset(field, name string) bool {
+	if name == "" || len(name) > 63 || !onlyHas(name, "-_.") {
+		r.refuse(field, "%.100q is no name of a subset; use up to 63 letters, digits and hyphens", name)
+		return false
+	}
+	if !isLabel(name) || strings.Contains(name, "_") {
+		r.reject(field, "%q is no name of a subset; use letters, digits, and hyphens between them", name)
+	}
+	return true
+}
+
+// maxHeader is how long Envoy lets the name, and the value, of a header be.
+const maxHeader = 16384
 
 // isHeader is true for the name of a header (RFC 9110, token), or of a pseudo header.
 func isHeader(name string) bool {
-	return name != "" && len(name) <= 256 && onlyHas(strings.TrimPrefix(name, ":"), "!#$%&'*+-.^_`|~")
+	return name != "" && len(name) <= maxHeader && onlyHas(strings.TrimPrefix(name, ":"), "!#$%&'*+-.^_`|~")
 }
 
 // isHeaderValue has nothing in it that ends a line.
 func isHeaderValue(value string) bool {
-	return len(value) <= 16384 && !strings.ContainsAny(value, "\r\n\x00")
+	return len(value) <= maxHeader && !strings.ContainsAny(value, "\r\n\x00")
 }
 
 // prefix is an address, or a range of addresses, in CIDR form.
@@ -138,6 +170,7 @@ func (r *reader) gatewayRef(field, name string) (model.GatewayRef, bool) {
 	namespace, rest, slash := strings.Cut(name, "/")
 	switch {
 	case slash && namespace == ".":
+		r.reject(field, "a gateway of this namespace is named without it; write %.100q", rest)
 		name, namespace = rest, r.origin.Namespace
 	case slash:
 		name = rest
@@ -146,6 +179,9 @@ func (r *reader) gatewayRef(field, name string) (model.GatewayRef, bool) {
 		name, namespace, _ = strings.Cut(short, ".")
 	default:
 		namespace = r.origin.Namespace
+	}
+	if !slash {
+		r.fqdn(field, written)
 	}
 	if !isLabel(namespace) || notAName(name) != "" {
 		r.refuse(field, "%.150q names no gateway; write namespace/name, or mesh for all sidecars", written)

@@ -74,6 +74,10 @@ func (r *reader) refuse(field, format string, args ...any) {
 	r.tell(field, invalid, format, args...)
 }
 
+// reject notes a value that is not to be stored, as with Istio. Where it is
+// stored already it is followed as well as can be.
+func (r *reader) reject(field, format string, args ...any) { r.tell(field, invalid, format, args...) }
+
 // below reports what is wrong with a piece whose reader is shared with MeshConfig.
 func (r *reader) below(field string) traffic.Report {
 	return func(sub, reason, format string, args ...any) {
@@ -139,6 +143,14 @@ func (r *reader) count(field string, n int32) uint32 {
 	return uint32(n)
 }
 
+// share of requests in percent, which Envoy counts in parts of a million.
+func (r *reader) share(field string, p float64) float64 {
+	if p > 0 && p < 0.0001 {
+		r.reject(field, "%v is less than proxies can count; use 0, or 0.0001 and more", p)
+	}
+	return r.percent(field, p)
+}
+
 // percent from 0 to 100; 0 when it is none.
 func (r *reader) percent(field string, p float64) float64 {
 	if !(p >= 0 && p <= 100) { // not a number is outside too
@@ -152,10 +164,20 @@ func (r *reader) percent(field string, p float64) float64 {
 func (r *reader) visibility(exportTo, fallback []string) model.Visibility {
 	v, unknown := model.VisibilityOf(exportTo, r.origin.Namespace, fallback)
 	for _, to := range unknown {
-		r.refuse("spec.exportTo", "%q is no namespace; use a namespace's name, \".\" for this one, or \"*\" for all", to)
+		r.refuse("spec.exportTo", "%.100q is no namespace; use a namespace's name, \".\" for this one, or \"*\" for all", to)
 	}
 	if len(exportTo) > 1 && slices.Contains(exportTo, "*") {
-		r.tell("spec.exportTo", noEffect, "\"*\" is everyone, so the other entries change nothing; leave them out")
+		r.reject("spec.exportTo", "\"*\" is everyone, so the other entries change nothing; leave them out")
+	}
+	there := map[string]bool{}
+	for _, to := range exportTo {
+		if to == "." {
+			to = r.origin.Namespace
+		}
+		if there[to] {
+			r.reject("spec.exportTo", "%.100q is there twice; name each namespace once", to)
+		}
+		there[to] = true
 	}
 	return v
 }

@@ -3,7 +3,9 @@
 package networking
 
 import (
+	"net/http"
 	"slices"
+	"strings"
 
 	networking "istio.io/api/networking/v1alpha3"
 
@@ -34,7 +36,7 @@ func (r *reader) fault(field string, f *networking.HTTPFaultInjection) *model.Fa
 }
 
 func (r *reader) delay(field string, d *networking.HTTPFaultInjection_Delay) *model.Delay {
-	out := &model.Delay{Percent: r.percent(field+".percentage", d.GetPercentage().GetValue())}
+	out := &model.Delay{Percent: r.share(field+".percentage", d.GetPercentage().GetValue())}
 	if d.GetPercentage() == nil {
 		out.Percent = r.percent(field+".percent", float64(d.GetPercent())) //nolint:staticcheck // the API still takes it
 	}
@@ -47,14 +49,15 @@ func (r *reader) delay(field string, d *networking.HTTPFaultInjection_Delay) *mo
 		r.tell(field+".exponentialDelay", notSupported, "proxies have no such delay, requests are not delayed; use fixedDelay")
 		return nil
 	default:
-		r.refuse(field, "it doesn't say how long; add fixedDelay")
+		r.tell(field, noEffect, "it doesn't say how long, so nothing is delayed; add fixedDelay")
+		return nil
 	}
-	r.share(field, out.Percent)
+	r.given(field, out.Percent)
 	return out
 }
 
-// share tells of a fault that no request gets.
-func (r *reader) share(field string, percent float64) {
+// given tells of a fault that no request gets.
+func (r *reader) given(field string, percent float64) {
 	if percent == 0 {
 		r.tell(field, noEffect, "no percentage is given, so no request gets it; add percentage.value, up to 100")
 	}
@@ -68,7 +71,7 @@ var grpcStatuses = []string{
 }
 
 func (r *reader) abort(field string, a *networking.HTTPFaultInjection_Abort) *model.Abort {
-	out := &model.Abort{Percent: r.percent(field+".percentage", a.GetPercentage().GetValue())}
+	out := &model.Abort{Percent: r.share(field+".percentage", a.GetPercentage().GetValue())}
 	switch v := a.GetErrorType().(type) {
 	case *networking.HTTPFaultInjection_Abort_HttpStatus:
 		if v.HttpStatus < 200 || v.HttpStatus > 599 {
@@ -88,10 +91,10 @@ func (r *reader) abort(field string, a *networking.HTTPFaultInjection_Abort) *mo
 		r.tell(field+".http2Error", notSupported, "proxies can't abort so, requests are not aborted; use httpStatus or grpcStatus")
 		return nil
 	default:
-		r.refuse(field, "it doesn't say with what; add httpStatus or grpcStatus")
+		r.tell(field, noEffect, "it doesn't say with what, so nothing is aborted; add httpStatus or grpcStatus")
 		return nil
 	}
-	r.share(field, out.Percent)
+	r.given(field, out.Percent)
 	return out
 }
 
@@ -126,6 +129,12 @@ func (r *reader) mirrors(field string, h *networking.HTTPRoute) []model.Mirror {
 	return out
 }
 
+// methods of HTTP.
+var methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodConnect,
+	http.MethodOptions, http.MethodTrace,
+}
+
 func (r *reader) cors(field string, c *networking.CorsPolicy) *model.CORS {
 	if c == nil {
 		return nil
@@ -149,6 +158,9 @@ func (r *reader) cors(field string, c *networking.CorsPolicy) *model.CORS {
 			r.refuse(where, "it says nothing; add exact, prefix or regex")
 			continue
 		}
+		if made.Value == "" {
+			r.reject(where, "it is empty; write an origin, such as https://shop.example")
+		}
 		out.Origins = append(out.Origins, made)
 	}
 	for _, origin := range c.GetAllowOrigin() { //nolint:staticcheck // the API still takes it
@@ -158,9 +170,17 @@ func (r *reader) cors(field string, c *networking.CorsPolicy) *model.CORS {
 		}
 		out.Origins = append(out.Origins, model.Match{Kind: model.MatchExact, Value: origin})
 	}
+	if d := c.GetMaxAge(); d.GetNanos() > 0 {
+		r.reject(field+".maxAge", "%v has parts of a second, which the header doesn't; use whole seconds", d.AsDuration())
+	}
 	for i, method := range c.GetAllowMethods() {
-		if method != "*" && !isHeader(method) {
-			r.refuse(at(field+".allowMethods", i), "%.100q is no HTTP method; use such as GET, or *", method)
+		where := at(field+".allowMethods", i)
+		switch {
+		case method == "*", slices.Contains(methods, method):
+		case isHeader(method):
+			r.reject(where, "%.60q is no HTTP method; use %s, or *", method, strings.Join(methods, ", "))
+		default:
+			r.refuse(where, "%.100q is no HTTP method; use such as GET, or *", method)
 		}
 	}
 	for _, list := range []struct {

@@ -91,7 +91,12 @@ func (r *reader) serverCertificates(field string, t *api.ServerTLSSettings, out 
 	switch out.Mode {
 	case model.PassthroughTLS, model.AutoPassthroughTLS, model.MeshListenerTLS:
 		if ways > 0 || t.GetCaCertificates() != "" || t.GetCaCertCredentialName() != "" {
-			r.refuse(field, "mode %s uses no certificates of its own; remove them, or use SIMPLE or MUTUAL", t.GetMode())
+			tell := func(field, format string, args ...any) { r.tell(field, noEffect, format, args...) }
+			if out.Mode == model.MeshListenerTLS {
+				tell = r.refuse
+			}
+			tell(field, "mode %s uses no certificates of its own; remove them, or use SIMPLE or MUTUAL", t.GetMode())
+			out.CertificateFile, out.KeyFile, out.CAFile = "", "", ""
 		}
 		return
 	}
@@ -130,7 +135,9 @@ func (r *reader) serverCertificates(field string, t *api.ServerTLSSettings, out 
 		} else {
 			out.MoreFiles = append(out.MoreFiles, model.CertificateFiles{Certificate: c.GetServerCertificate(), Key: c.GetPrivateKey()})
 		}
-		if c.GetCaCertificates() != "" {
+		if c.GetCaCertificates() != "" && out.Mode == model.TerminateTLS {
+			r.tell(at+".caCertificates", noEffect, "mode SIMPLE asks for no client certificate; use MUTUAL or OPTIONAL_MUTUAL, or remove it")
+		} else if c.GetCaCertificates() != "" {
 			if out.CAFile != "" && out.CAFile != c.GetCaCertificates() {
 				r.refuse(at+".caCertificates", "another file of CA certificates is named already; a server has one")
 			}

@@ -33,6 +33,9 @@ func readSidecar(o *networking.Sidecar, settings *model.Settings) (*model.Scope,
 			return out, r.problems
 		}
 	}
+	if len(spec.GetEgress())+len(spec.GetIngress()) == 0 && spec.GetOutboundTrafficPolicy() == nil && spec.GetInboundConnectionPool() == nil {
+		r.reject("spec", "it says nothing; add egress, ingress, outboundTrafficPolicy or inboundConnectionPool")
+	}
 	for i, l := range spec.GetEgress() {
 		r.egress(at("spec.egress", i), l, i == len(spec.GetEgress())-1, out)
 	}
@@ -66,6 +69,7 @@ func (r *reader) unknownHosts(field string, p *api.OutboundTrafficPolicy, to *mo
 	}
 	before := r.refusals
 	proxy := r.destination(field+".egressProxy", p.GetEgressProxy())
+	r.fqdn(field+".egressProxy.host", p.GetEgressProxy().GetHost())
 	if p.GetEgressProxy().GetPort() == nil {
 		r.refuse(field+".egressProxy.port", "it is missing; give the number of the proxy's port")
 	}
@@ -79,7 +83,7 @@ func (r *reader) unknownHosts(field string, p *api.OutboundTrafficPolicy, to *mo
 
 // protocols by their names in Istio's APIs.
 var protocols = map[string]model.Protocol{
-	"": model.Auto, "HTTP": model.HTTP, "HTTP_PROXY": model.HTTP, "GRPC": model.GRPC, "GRPC-WEB": model.HTTP2, "HTTP2": model.HTTP2,
+	"": model.Auto, "HTTP": model.HTTP, "HTTP_PROXY": model.HTTP, "GRPC": model.GRPC, "GRPC-WEB": model.GRPCWeb, "HTTP2": model.HTTP2,
 	"HTTPS": model.TLS, "TLS": model.TLS, "TCP": model.TCP, "MONGO": model.TCP, "MYSQL": model.TCP, "REDIS": model.TCP,
 }
 
@@ -124,6 +128,7 @@ func (r *reader) egress(field string, l *api.IstioEgressListener, last bool, to 
 		}
 	}
 	r.noTarget(field, port)
+	r.portName(field, port)
 	if port != nil {
 		out.Protocol = r.protocol(field+".port.protocol", port.GetProtocol())
 	}
@@ -150,6 +155,13 @@ func (r *reader) egress(field string, l *api.IstioEgressListener, last bool, to 
 func (r *reader) noTarget(field string, p *api.SidecarPort) {
 	if p.GetTargetPort() != 0 { //nolint:staticcheck // the API still takes it
 		r.tell(field+".port.targetPort", noEffect, "services say which port is the target, and defaultEndpoint where the application listens; remove it")
+	}
+}
+
+// portName is optional, and a label of a name.
+func (r *reader) portName(field string, p *api.SidecarPort) {
+	if name := p.GetName(); name != "" && (!isLabel(name) || strings.Contains(name, "_")) {
+		r.reject(field+".port.name", "%.100q is no name of a port; use up to 63 letters, digits, and hyphens between them", name)
 	}
 }
 
@@ -205,8 +217,12 @@ func (r *reader) ingress(field string, l *api.IstioIngressListener, to *model.Sc
 		}
 	}
 	r.noTarget(field, l.GetPort())
+	r.portName(field, l.GetPort())
 	r.defaultEndpoint(field+".defaultEndpoint", l.GetDefaultEndpoint())
 	if t := l.GetTls(); t != nil {
+		if l.GetPort().GetProtocol() == "" {
+			r.reject(field+".port.protocol", "TLS is ended for HTTPS or TLS, and it is neither; name one of them, or remove tls")
+		}
 		out.TLS = r.serverTLS(field+".tls", t)
 		if strings.EqualFold(l.GetPort().GetProtocol(), "HTTPS") {
 			out.Protocol = model.HTTP // what is inside

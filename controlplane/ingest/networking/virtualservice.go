@@ -5,6 +5,7 @@ package networking
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	api "istio.io/api/networking/v1alpha3"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
@@ -73,6 +74,9 @@ func readVirtualService(o *networking.VirtualService, settings *model.Settings) 
 
 func (v *virtualService) addHTTP(r *reader, i int, h *api.HTTPRoute, bound []model.GatewayRef) {
 	field := at("spec.http", i)
+	if h.GetDelegate() != nil && bound == nil {
+		r.reject(field+".delegate", "without hosts this is a delegate itself, which can't delegate further; write its routes here, or add hosts")
+	}
 	if h == nil {
 		r.refuse(field, "the rule is null; write one, or leave it out")
 		return
@@ -134,7 +138,26 @@ func (r *reader) routedHosts(spec *api.VirtualService, sidecars bool) []string {
 		}
 	}
 	slices.Sort(hosts)
+	r.covered(spec.GetHosts(), there)
 	return hosts
+}
+
+// covered tells of hosts that a wildcard of the same object takes in.
+func (r *reader) covered(written []string, there map[string]bool) {
+	for i, host := range written {
+		for rest := r.fullName(host); rest != ""; {
+			_, after, more := strings.Cut(strings.TrimPrefix(rest, "*."), ".")
+			wildcard := "*." + after
+			if !more {
+				wildcard = "*"
+			}
+			if there[wildcard] && wildcard != host {
+				r.reject(at("spec.hosts", i), "%q is in %q, which is there too; keep one of them", host, wildcard)
+				break
+			}
+			rest = after
+		}
+	}
 }
 
 // unreachable tells of rules that earlier ones leave nothing for.

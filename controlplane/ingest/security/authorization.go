@@ -48,21 +48,28 @@ func (r *reader) authorization(o *security.AuthorizationPolicy) *model.Authoriza
 		a.Rules = append(a.Rules, r.rule(fmt.Sprintf("spec.rules[%d]", i), rule))
 	}
 	if len(a.Rules) == 0 && a.Action != model.Allow {
-		r.tell("spec.rules", invalid, "without rules the policy matches nothing and has no effect; add a rule, {} for every call")
+		reason := invalid
+		if a.Action == model.Audit {
+			reason = noEffect
+		}
+		r.tell("spec.rules", reason, "without rules the policy matches nothing and has no effect; add a rule, {} for every call")
 	}
 	a.Invalid = r.fault
 	return a
 }
 
 func (r *reader) dryRun(o *security.AuthorizationPolicy, a *model.Authorization) {
-	switch value := o.Annotations[annotationDryRun]; strings.ToLower(value) {
-	case "", "false", "f", "0":
+	value, there := o.Annotations[annotationDryRun]
+	if !there {
+		return
+	}
+	if a.Action == model.Custom || a.Action == model.Audit {
+		r.tell("metadata.annotations["+annotationDryRun+"]", invalid, "a dry run tells of ALLOW and DENY policies only; remove the annotation")
+	}
+	switch strings.ToLower(value) {
+	case "false", "f", "0":
 	case "true", "t", "1":
 		a.DryRun = true
-		if a.Action == model.Custom || a.Action == model.Audit {
-			r.tell("metadata.annotations["+annotationDryRun+"]", notSupported,
-				"a dry run tells of ALLOW and DENY policies only, so this one has no effect; remove the annotation to put it in force")
-		}
 	default:
 		r.tell("metadata.annotations["+annotationDryRun+"]", invalid, "%q is neither true nor false, so the policy is in force; use true or false", value)
 	}
@@ -76,7 +83,7 @@ func (r *reader) provider(a *model.Authorization) {
 	case a.Provider == "":
 		r.refuse("spec.provider.name", "CUSTOM asks an external authorizer; name one of meshConfig.extensionProviders")
 	case !slices.ContainsFunc(r.settings.Providers, func(p model.Provider) bool { return p.Name == a.Provider }):
-		r.refuse("spec.provider.name", "there is no external authorizer %q; add it to meshConfig.extensionProviders or correct the name", a.Provider)
+		r.refuseFor(notFound, "spec.provider.name", "there is no external authorizer %q; add it to meshConfig.extensionProviders or correct the name", a.Provider)
 	}
 }
 

@@ -37,7 +37,7 @@ func (r *reader) path(field, value string) {
 		return
 	}
 	if !strings.HasPrefix(value, "/") {
-		r.refuse(field, "path template %q must begin with /", value)
+		r.refuse(field, "path template %q doesn't begin with a slash; write /%s", value, value)
 		return
 	}
 	last := false

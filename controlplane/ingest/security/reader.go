@@ -16,8 +16,11 @@ const (
 
 	// Reasons of Problems, as package ingest has them.
 	invalid      = "Invalid"
+	noEffect     = "NoEffect"
 	notSupported = "NotSupported"
 	unavailable  = "KeysUnavailable"
+	// notFound is for what the mesh's configuration may have, or get later.
+	notFound = "NotFound"
 
 	// annotationDryRun makes a policy decide nothing (Istio's annotation).
 	annotationDryRun = "istio.io/dry-run"
@@ -36,11 +39,16 @@ type reader struct {
 
 // refuse a field: the object can't be had.
 func (r *reader) refuse(field, format string, args ...any) {
+	r.refuseFor(invalid, field, format, args...)
+}
+
+// refuseFor is refuse for another reason than that the object is wrong in itself.
+func (r *reader) refuseFor(reason, field, format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
 	if r.fault == "" {
 		r.fault = field + ": " + message
 	}
-	r.tell(field, invalid, "%s", message)
+	r.tell(field, reason, "%s", message)
 }
 
 // tell of something that doesn't make the object useless.

@@ -24,7 +24,7 @@ func (r *reader) source(field string, s *securityapi.Source) model.Source {
 		RequestPrincipals: r.list(field, "requestPrincipals", s.GetRequestPrincipals(), s.GetNotRequestPrincipals(), nil),
 		Namespaces:        r.list(field, "namespaces", s.GetNamespaces(), s.GetNotNamespaces(), nil),
 		ServiceAccounts:   r.list(field, "serviceAccounts", s.GetServiceAccounts(), s.GetNotServiceAccounts(), r.serviceAccount),
-		TrustDomains:      r.list(field, "trustDomains", s.GetTrustDomains(), s.GetNotTrustDomains(), nil),
+		TrustDomains:      r.list(field, "trustDomains", s.GetTrustDomains(), s.GetNotTrustDomains(), r.trustDomain),
 		IPBlocks:          r.list(field, "ipBlocks", s.GetIpBlocks(), s.GetNotIpBlocks(), r.ipBlock),
 		RemoteIPBlocks:    r.list(field, "remoteIpBlocks", s.GetRemoteIpBlocks(), s.GetNotRemoteIpBlocks(), r.ipBlock),
 	}
@@ -71,6 +71,15 @@ func (r *reader) serviceAccount(field, value string) {
 		r.refuse(field, "%q is neither <namespace>/<name> nor <name>; correct it", value)
 	case len(value) > maxServiceAccountLength:
 		r.refuse(field, "a service account has %d characters at most; correct it", maxServiceAccountLength)
+	}
+}
+
+// trustDomain is a name, whole or its beginning or end.
+func (r *reader) trustDomain(field, value string) {
+	name := strings.TrimSuffix(strings.TrimPrefix(value, "*"), "*")
+	both := strings.HasPrefix(value, "*") && strings.HasSuffix(value, "*") && value != "*"
+	if strings.ContainsAny(name, "*/") || both {
+		r.refuse(field, "%.100q is no trust domain; write its name, with * only at its beginning or at its end", value)
 	}
 }
 

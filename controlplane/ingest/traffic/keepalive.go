@@ -28,7 +28,11 @@ func seconds(d *durationpb.Duration, field string, report Report) time.Duration 
 	if d == nil || d.AsDuration() == 0 && d.IsValid() {
 		return 0
 	}
-	if !d.IsValid() || d.AsDuration() < time.Second || d.AsDuration() > 32767*time.Second {
+	if d.IsValid() && (d.AsDuration() >= time.Millisecond && d.AsDuration() < time.Second || d.AsDuration() > 32767*time.Second) {
+		report(field, noEffect, "%v is not used, since kernels take whole seconds; give 1s to 32767s", d.AsDuration())
+		return 0
+	}
+	if !d.IsValid() || d.AsDuration() < time.Second {
 		report(field, invalid, "%v is not used; give 1s to 32767s", d.AsDuration())
 		return 0
 	}

@@ -163,12 +163,14 @@ func failover(given []*networking.LocalityLoadBalancerSetting_Failover, report R
 	for i, f := range given {
 		field := fmt.Sprintf("failover[%d]", i)
 		switch {
-		case f.GetFrom() == "" || f.GetTo() == "" || strings.ContainsAny(f.GetFrom()+f.GetTo(), "/*"):
+		case f.GetFrom() != f.GetTo() && (f.GetFrom() == "" || f.GetTo() == ""):
+			report(field, noEffect, "from %.100q to %.100q is left out, since a region is missing; name both", f.GetFrom(), f.GetTo())
+		case strings.ContainsAny(f.GetFrom()+f.GetTo(), "/*"):
 			report(field, invalid, "from %.100q to %.100q is left out: both are names of regions, without zone and wildcard", f.GetFrom(), f.GetTo())
 		case f.GetFrom() == f.GetTo():
 			report(field, invalid, "%.100q can't stand in for itself; name another region", f.GetFrom())
 		case slices.ContainsFunc(all, func(o model.Failover) bool { return o.From == f.GetFrom() }):
-			report(field+".from", invalid, "%.100q is there before and holds; remove one of them", f.GetFrom())
+			report(field+".from", noEffect, "%.100q is there before and holds; remove one of them", f.GetFrom())
 		default:
 			all = append(all, model.Failover{From: f.GetFrom(), To: f.GetTo()})
 		}
@@ -182,9 +184,9 @@ func priority(given []string, report Report) []string {
 		name, value, _ := strings.Cut(label, "=")
 		switch {
 		case len(validation.IsQualifiedName(name))+len(validation.IsValidLabelValue(value)) > 0:
-			report(fmt.Sprintf("failoverPriority[%d]", i), invalid, "%.100q is no label and is left out; write key, or key=value", label)
+			report(fmt.Sprintf("failoverPriority[%d]", i), noEffect, "%.100q is no label and is left out; write key, or key=value", label)
 		case slices.ContainsFunc(all, func(o string) bool { o, _, _ = strings.Cut(o, "="); return o == name }):
-			report(fmt.Sprintf("failoverPriority[%d]", i), invalid, "label %q is there before and holds; remove one of them", name)
+			report(fmt.Sprintf("failoverPriority[%d]", i), noEffect, "label %q is there before and holds; remove one of them", name)
 		default:
 			all = append(all, label)
 		}

@@ -38,8 +38,11 @@ func Retries(given *networking.HTTPRetry, report Report) *model.Retries {
 	} else {
 		report("attempts", invalid, "%d is no number of retries, and none is made; use 0 or more", n)
 	}
-	if given.GetAttempts() == 0 && (given.GetRetryOn() != "" || given.GetBackoff() != nil || given.GetRetryRemoteLocalities() != nil) {
-		report("attempts", noEffect, "0 attempts turn retries off, so the rest changes nothing; give a number above 0")
+	if given.GetAttempts() == 0 && (given.GetRetryOn() != "" || given.GetPerTryTimeout() != nil || given.GetRetryRemoteLocalities() != nil) {
+		report("attempts", invalid, "0 attempts turn retries off, so the rest changes nothing; give a number above 0")
+	}
+	if given.GetAttempts() == 0 && given.GetBackoff() != nil {
+		report("backoff", noEffect, "0 attempts turn retries off, so it changes nothing; give attempts a number above 0")
 	}
 	for word := range strings.SplitSeq(given.GetRetryOn(), ",") {
 		word = strings.ToLower(strings.TrimSpace(word))

@@ -46,6 +46,7 @@ var (
 	Pause        = Program{Name: "pause", Module: "test/lab", Package: "./cmd/pause"}
 	Echo         = Program{Name: "echo", Module: ".", Package: "./test/echo"}
 	Bookinfo     = Program{Name: "bookinfo", Module: ".", Package: "./test/bookinfo"}
+	Databases    = Program{Name: "databases", Module: "test/bookinfo/databases", Package: "."}
 	OPA          = Program{Name: "opa", Module: "test/opa", Package: "."}
 	Hub          = Program{Name: "hub", Module: ".", Package: "./cmd/hub"}
 	ControlPlane = Program{Name: "istiod", Module: ".", Package: "./cmd/controlplane"}

@@ -28,6 +28,10 @@ var samples = []source{static("opa", "/opa", build.OPA, nobodyUser), {"samples",
 	if err != nil {
 		return Recipe{}, err
 	}
+	databases, err := build.Go(ctx, lab, build.Databases)
+	if err != nil {
+		return Recipe{}, err
+	}
 	istio, err := build.Upstream(ctx, lab)
 	if err != nil {
 		return Recipe{}, err
@@ -36,13 +40,26 @@ var samples = []source{static("opa", "/opa", build.OPA, nobodyUser), {"samples",
 	if err != nil {
 		return Recipe{}, err
 	}
-	return sampleRecipe(binary, names)
+	return sampleRecipe(binary, databases, names)
 }}}
 
 // sample is what runs in an image of the given name.
 type sample struct {
 	program string
 	env     []string
+}
+
+// The programs that the images have.
+const (
+	bookinfoPath  = "/usr/local/bin/bookinfo"
+	databasesPath = "/usr/local/bin/databases"
+)
+
+// ofDatabases are the images whose program is one of the second binary.
+var ofDatabases = map[string]sample{
+	"examples-bookinfo-ratings-v2": {"ratings", []string{"SERVICE_VERSION=v2"}},
+	"examples-bookinfo-mongodb":    {"mongodb", nil},
+	"examples-bookinfo-mysqldb":    {"mysqldb", nil},
 }
 
 var samplePrograms = map[string]sample{
@@ -71,17 +88,20 @@ const likeRatings = "examples-bookinfo-ratings-v1"
 
 // sampleRecipe is the recipe of all sample images, for the names that manifests
 // give them. Names that nothing here stands in for are passed over.
-func sampleRecipe(binary string, names []string) (Recipe, error) {
+func sampleRecipe(binary, databases string, names []string) (Recipe, error) {
 	files, err := base()
 	if err != nil {
 		return Recipe{}, err
 	}
-	const target = "/usr/local/bin/bookinfo"
 	r := Recipe{Name: "samples", User: sampleUser, Layers: [][]File{files, {
-		{Path: target, Mode: 0o755, Source: binary},
+		{Path: databasesPath, Mode: 0o755, Source: databases},
+		{Path: "/usr/bin/mysql", Mode: 0o777, Link: databasesPath},
+		{Path: "/usr/bin/mongosh", Mode: 0o777, Link: databasesPath},
+	}, {
+		{Path: bookinfoPath, Mode: 0o755, Source: binary},
 		// Tasks run these two in the pods.
-		{Path: "/usr/bin/curl", Mode: 0o777, Link: target},
-		{Path: "/bin/sleep", Mode: 0o777, Link: target},
+		{Path: "/usr/bin/curl", Mode: 0o777, Link: bookinfoPath},
+		{Path: "/bin/sleep", Mode: 0o777, Link: bookinfoPath},
 	}}}
 	byName := map[string][]string{}
 	for _, n := range names {
@@ -94,15 +114,20 @@ func sampleRecipe(binary string, names []string) (Recipe, error) {
 			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(samplePrograms)) {
-		if len(byName[name]) == 0 {
-			return Recipe{}, fmt.Errorf("image samples: no manifest of Istio's samples names %s", name)
+	for _, one := range []struct {
+		path     string
+		programs map[string]sample
+	}{{bookinfoPath, samplePrograms}, {databasesPath, ofDatabases}} {
+		for _, name := range slices.Sorted(maps.Keys(one.programs)) {
+			if len(byName[name]) == 0 {
+				return Recipe{}, fmt.Errorf("image samples: no manifest of Istio's samples names %s", name)
+			}
+			s := one.programs[name]
+			r.Variants = append(r.Variants, Variant{Entrypoint: []string{one.path, s.program}, Env: s.env, User: r.User, As: byName[name]})
 		}
-		s := samplePrograms[name]
-		r.Variants = append(r.Variants, Variant{Entrypoint: []string{target, s.program}, Env: s.env, User: r.User, As: byName[name]})
 	}
-	// By our own name anything of the binary runs, as its arguments say.
-	r.Variants = append(r.Variants, Variant{Entrypoint: []string{target}, User: r.User})
+	// By our own name anything of the first binary runs, as its arguments say.
+	r.Variants = append(r.Variants, Variant{Entrypoint: []string{bookinfoPath}, User: r.User})
 	return r, nil
 }
 

@@ -48,9 +48,11 @@ func TestNamedImages(t *testing.T) {
 // named are names for all sample images, and one that nothing stands in for.
 func named() []string {
 	names := []string{"docker.example/others/database:v1"}
-	for n := range samplePrograms {
-		if !strings.Contains(n, "-v-") {
-			names = append(names, "registry.example/release/"+n+":1.2")
+	for _, programs := range []map[string]sample{samplePrograms, ofDatabases} {
+		for n := range programs {
+			if !strings.Contains(n, "-v-") {
+				names = append(names, "registry.example/release/"+n+":1.2")
+			}
 		}
 	}
 	slices.Sort(names)
@@ -58,13 +60,13 @@ func named() []string {
 }
 
 // One tarball has an image under each name, with the environment of its
-// version and with links to the one program.
+// version and with links to its programs.
 func TestSampleImages(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "bookinfo")
 	if err := os.WriteFile(program, []byte("program"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	r, err := sampleRecipe(program, named())
+	r, err := sampleRecipe(program, program, named())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,6 +77,8 @@ func TestSampleImages(t *testing.T) {
 	}{
 		"registry.example/release/examples-bookinfo-reviews-v3:1.2":       {[]string{"/usr/local/bin/bookinfo", "reviews"}, "STAR_COLOR=red"},
 		"registry.example/release/examples-bookinfo-ratings-v-faulty:1.2": {[]string{"/usr/local/bin/bookinfo", "ratings"}, "SERVICE_VERSION=v-faulty"},
+		"registry.example/release/examples-bookinfo-ratings-v2:1.2":       {[]string{"/usr/local/bin/databases", "ratings"}, "SERVICE_VERSION=v2"},
+		"registry.example/release/examples-bookinfo-mysqldb:1.2":          {[]string{"/usr/local/bin/databases", "mysqldb"}, ""},
 		"isthmesh/samples:dev": {[]string{"/usr/local/bin/bookinfo"}, ""},
 	} {
 		tag, err := name.NewTag(image)
@@ -114,7 +118,9 @@ func TestSampleImages(t *testing.T) {
 			}
 		}
 		content.Close()
-		if diff := cmp.Diff(map[string]string{"usr/bin/curl": "/usr/local/bin/bookinfo", "bin/sleep": "/usr/local/bin/bookinfo"}, links); diff != "" {
+		if diff := cmp.Diff(map[string]string{
+			"usr/bin/curl": bookinfoPath, "bin/sleep": bookinfoPath, "usr/bin/mysql": databasesPath, "usr/bin/mongosh": databasesPath,
+		}, links); diff != "" {
 			t.Errorf("%s: %s", image, diff)
 		}
 	}
@@ -126,7 +132,7 @@ func TestSampleImages(t *testing.T) {
 // A name that is gone from the manifests is told, not passed over.
 func TestSampleWithoutManifest(t *testing.T) {
 	names := slices.DeleteFunc(named(), func(n string) bool { return strings.Contains(n, "helloworld-v2") })
-	if _, err := sampleRecipe("program", names); err == nil || !strings.Contains(err.Error(), "examples-helloworld-v2") {
+	if _, err := sampleRecipe("program", "program", names); err == nil || !strings.Contains(err.Error(), "examples-helloworld-v2") {
 		t.Errorf("got %v, want an error that names the image", err)
 	}
 }

@@ -109,7 +109,7 @@ func locality(s string) model.Locality {
 
 // protocol by name.
 func protocol(s string) (model.Protocol, error) {
-	for p := model.Auto; p <= model.TLS; p++ {
+	for p := model.Auto; p <= model.GRPCWeb; p++ {
 		if p.String() == s {
 			return p, nil
 		}

@@ -41,7 +41,7 @@ func Random() *rapid.Generator[*model.Mesh] {
 var (
 	namespaces = rapid.SampledFrom([]string{"shop", "bank", "default"})
 	ports      = rapid.SampledFrom([]uint16{80, 443, 8080, 9090, 15001, 15006, 15021, 15443})
-	protocols  = rapid.SampledFrom([]model.Protocol{model.Auto, model.HTTP, model.HTTP2, model.GRPC, model.TCP, model.TLS})
+	protocols  = rapid.SampledFrom([]model.Protocol{model.Auto, model.HTTP, model.HTTP2, model.GRPC, model.TCP, model.TLS, model.GRPCWeb})
 	modes      = rapid.SampledFrom([]model.MTLSMode{model.Permissive, model.Strict, model.Disable})
 	places     = rapid.SampledFrom([]model.Locality{{}, {Region: "eu"}, {Region: "eu", Zone: "eu-1"}, {Region: "us", Zone: "us-1", SubZone: "a"}})
 )
