@@ -136,6 +136,14 @@ security-previous: prepare $(BIN)/envoy-$(PREVIOUS_ENVOY) ## The same with the E
 explore: ## The property tests with new random draws, ten times as many: what they find becomes a test.
 	$(call step,property tests,go test -count=1 -timeout 60m $$(grep -rl test/fixedseed --include=*_test.go . | xargs -n1 dirname | sort -u) -rapid.seed=0 -rapid.checks=1000)
 
+	$(call step,what is accepted,go test -count=1 -timeout 60m -v ./test/accepted -args -objects 12000)
+
+.PHONY: peer
+peer: generate ## Istio's own verdicts and answers, asked anew: what test/verdicts and test/compared compare with (compiles istiod).
+	$(call step,verdicts of Istio,cd test/peer && go test -count=1 -timeout 30m . -args -update)
+	$(call step,answers of Istio,cd test/peer && go test -count=1 -timeout 30m ./calls -args -update)
+	$(call step,pages,go test -count=1 ./test/verdicts ./test/compared -args -update)
+
 # How long each fuzz target runs; go test takes one at a time.
 FUZZTIME ?= 60s
 

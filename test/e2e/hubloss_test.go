@@ -13,8 +13,10 @@ import (
 
 // The hub's whole cluster is off: calls at 100/s lose nothing, also while
 // west's control plane is killed and comes back with the hub still away.
-// ISTHMESH_HUBLOSS sets the length; it is 5m when not set.
+// ISTHMESH_HUBLOSS sets the length; it is 5m when not set. Meanwhile the cluster
+// that has no hub is busy (TestMeshOfHelmInUse).
 func TestHubLossLosesNothing(t *testing.T) {
+	t.Parallel()
 	length := 5 * time.Minute
 	if v := os.Getenv("ISTHMESH_HUBLOSS"); v != "" {
 		var err error

@@ -34,8 +34,9 @@ const shopHost = "shop.example"
 
 // TestMeshOfHelmInUse shows what only kubelet, charts and injection together can: that what the
 // rigs of test/pipeline show of single proxies holds for pods, from the first install until
-// nothing is left.
+// nothing is left. It has a cluster of its own, so nothing waits for it.
 func TestMeshOfHelmInUse(t *testing.T) {
+	t.Parallel()
 	lab(t, "images", "--only", "opa")
 	lab(t, "up", "--topology", "kind-configs/single")
 	t.Cleanup(func() { lab(t, "down", "solo") })

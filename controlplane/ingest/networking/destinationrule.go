@@ -20,7 +20,7 @@ const kindDestinationRule = "DestinationRule"
 func readDestinationRule(o *networking.DestinationRule, settings *model.Settings) (*model.DestinationPolicy, []model.Problem) {
 	r := newReader(kindDestinationRule, o, settings)
 	spec := &o.Spec
-	host, usable := r.host("spec.host", spec.GetHost(), true)
+	host, usable := r.host("spec.host", spec.GetHost())
 	if _, err := netip.ParseAddr(host); err == nil {
 		r.reject("spec.host", "%q is an address, and no service has it for a name; name the service", host)
 	}

@@ -125,7 +125,7 @@ func (r *reader) listenerHosts(field string, hosts []string) []model.ListenerHos
 			r.refuse(where, "%.100q is no namespace; write namespace/host, */host for any, or ./host for this one", namespace)
 			continue
 		}
-		full, ok := r.host(where, host, true)
+		full, ok := r.host(where, host)
 		if !ok {
 			continue
 		}

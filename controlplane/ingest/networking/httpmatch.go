@@ -62,7 +62,7 @@ func (r *reader) httpMatch(field string, m *networking.HTTPMatchRequest, bound [
 	take(&out.Scheme, "scheme", m.GetScheme())
 	take(&out.Method, "method", m.GetMethod())
 	take(&out.Authority, "authority", m.GetAuthority())
-	ok = r.path(field, m, &out) && ok
+	r.path(field, m, &out)
 	if m.GetPort() != 0 {
 		out.Port = r.port(field+".port", m.GetPort())
 		ok = ok && out.Port != 0
@@ -96,12 +96,12 @@ func (r *reader) httpMatch(field string, m *networking.HTTPMatchRequest, bound [
 }
 
 // path is what is special about the match of a path.
-func (r *reader) path(field string, m *networking.HTTPMatchRequest, out *model.HTTPMatch) bool {
+func (r *reader) path(field string, m *networking.HTTPMatchRequest, out *model.HTTPMatch) {
 	switch p := &out.Path; p.Kind {
 	case model.MatchPrefix:
 		if p.Value == "" {
 			*p = model.Match{} // every path begins so
-			return true
+			return
 		}
 	case model.MatchExact:
 		if !strings.HasPrefix(p.Value, "/") && p.Value != "*" {
@@ -111,11 +111,10 @@ func (r *reader) path(field string, m *networking.HTTPMatchRequest, out *model.H
 		if m.GetIgnoreUriCase() {
 			r.tell(field+".ignoreUriCase", noEffect, "it changes exact and prefix only; for an expression begin it with (?i)")
 		}
-		return true
+		return
 	}
 	out.IgnorePathCase = m.GetIgnoreUriCase()
 	out.Path.IgnoreCase = m.GetIgnoreUriCase()
-	return true
 }
 
 // named is a match of a header's or a parameter's value. An empty one wants it to be there.

@@ -129,7 +129,7 @@ func (r *reader) destination(field string, d *networking.Destination) model.Dest
 		r.refuse(field+".host", "the destination has no host; name a service")
 		return model.Destination{}
 	}
-	host, _ := r.host(field+".host", d.GetHost(), true)
+	host, _ := r.host(field+".host", d.GetHost())
 	if _, err := netip.ParseAddr(host); err == nil {
 		r.reject(field+".host", "%q is an address, and no service has it for a name; make a ServiceEntry with a name for it", host)
 	}

@@ -42,7 +42,7 @@ func (r *reader) serverNames(field string, names, hosts []string) []string {
 	var out []string
 	for i, name := range names {
 		lower := strings.ToLower(name)
-		if _, ok := r.host(at(field, i), name, true); !ok {
+		if _, ok := r.host(at(field, i), name); !ok {
 			continue
 		}
 		full := r.fullName(name)

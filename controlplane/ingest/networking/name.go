@@ -26,13 +26,9 @@ func (r *reader) fullName(host string) string {
 
 // host is the full form of a host as it is written; false when it is none.
 // Wildcards are "*", or "*." and a name.
-func (r *reader) host(field, host string, wildcards bool) (string, bool) {
+func (r *reader) host(field, host string) (string, bool) {
 	name := strings.ToLower(host)
 	if strings.HasPrefix(name, "*") {
-		if !wildcards {
-			r.refuse(field, "%.100q has a wildcard, which can't stand here; name one host", host)
-			return "", false
-		}
 		if name == "*" {
 			return name, true
 		}

@@ -172,7 +172,7 @@ func (r *reader) egressHost(field, text string) (model.ListenerHost, bool) {
 		r.refuse(field, "%.150q has no namespace; write namespace/host, */host for any, or ./host for this one", text)
 		return model.ListenerHost{}, false
 	}
-	full, ok := r.host(field, host, true)
+	full, ok := r.host(field, host)
 	if !ok {
 		return model.ListenerHost{}, false
 	}

@@ -125,7 +125,7 @@ func (r *reader) routedHosts(spec *api.VirtualService, sidecars bool) []string {
 	}
 	for i, written := range spec.GetHosts() {
 		field := at("spec.hosts", i)
-		host, ok := r.host(field, written, true)
+		host, ok := r.host(field, written)
 		switch {
 		case !ok:
 		case host == "*" && sidecars:
