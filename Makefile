@@ -135,7 +135,6 @@ security-previous: prepare $(BIN)/envoy-$(PREVIOUS_ENVOY) ## The same with the E
 .PHONY: explore
 explore: ## The property tests with new random draws, ten times as many: what they find becomes a test.
 	$(call step,property tests,go test -count=1 -timeout 60m $$(grep -rl test/fixedseed --include=*_test.go . | xargs -n1 dirname | sort -u) -rapid.seed=0 -rapid.checks=1000)
-
 	$(call step,what is accepted,go test -count=1 -timeout 60m -v ./test/accepted -args -objects 12000)
 
 .PHONY: peer

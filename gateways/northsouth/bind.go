@@ -98,10 +98,13 @@ func (a attached) speech() speech {
 
 // bind is a port that the proxy binds, and who takes what comes there.
 type bind struct {
+	// address, or unix:// and the path of a socket; "" is every address.
 	address string
 	port    uint16
 	speech  speech
 	of      []attached
+	// datagrams: another bind has the UDP port of the same number.
+	datagrams bool
 }
 
 // name of the Envoy listener.
@@ -114,6 +117,16 @@ func (b *bind) name() string {
 		return address
 	}
 	return fmt.Sprintf("%s_%d", address, b.port)
+}
+
+// bind of the listener at a port. One that names no address, or an unspecified one,
+// has every address of the proxy.
+func (a attached) bind(port uint16) *bind {
+	b := &bind{address: a.listener.Bind, port: port, speech: a.speech()}
+	if at, err := netip.ParseAddr(b.address); err == nil && at.IsUnspecified() {
+		b.address = ""
+	}
+	return b
 }
 
 // reserved are ports on which the proxy and its agent listen themselves.
@@ -139,10 +152,11 @@ func (t *translation) binds() []*bind {
 				continue
 			}
 			for _, port := range t.Proxy.targets(a.listener.Port) {
-				k := key{a.listener.Bind, port, a.speech() == speaksUDP}
+				wanted := a.bind(port)
+				k := key{wanted.address, wanted.port, wanted.speech == speaksUDP}
 				b := byKey[k]
 				if b == nil {
-					b = &bind{address: k.address, port: port, speech: a.speech()}
+					b = wanted
 					byKey[k], out = b, append(out, b)
 				}
 				if b.speech != a.speech() {
@@ -159,6 +173,9 @@ func (t *translation) binds() []*bind {
 		b.unnamed()
 	}
 	out = slices.DeleteFunc(out, func(b *bind) bool { return len(b.of) == 0 })
+	for _, b := range out {
+		b.datagrams = b.speech != speaksUDP && byKey[key{b.address, b.port, true}] != nil
+	}
 	slices.SortFunc(out, func(a, b *bind) int {
 		return cmp.Or(cmp.Compare(a.port, b.port), cmp.Compare(a.address, b.address), cmp.Compare(a.speech, b.speech))
 	})

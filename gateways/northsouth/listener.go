@@ -29,8 +29,8 @@ func (t *translation) listen(b *bind) {
 	l := t.listener(b)
 	switch b.speech {
 	case speaksHTTP:
-		t.routes(plainRoutes(b.port), b.of, nil)
-		m := t.manager(plainRoutes(b.port))
+		t.routes(b.plainRoutes(), b.of, nil)
+		m := t.manager(b.plainRoutes())
 		if slices.ContainsFunc(b.of, func(a attached) bool { return a.listener.GRPCWeb }) {
 			m.HttpFilters = slices.Insert(m.GetHttpFilters(), len(m.GetHttpFilters())-1, envoy.GRPCWeb(false))
 		}

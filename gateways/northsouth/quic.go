@@ -3,8 +3,6 @@
 package northsouth
 
 import (
-	"fmt"
-
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -22,6 +20,10 @@ func (t *translation) quic(b *bind, a attached, names []string) {
 		t.report(a.problem(".tls.mode", "NotSupported", "HTTP/3 is for mode SIMPLE only: proxies ask for no client certificate over QUIC; HTTP/2 serves this listener"))
 		return
 	}
+	if b.datagrams {
+		t.report(a.problem(".port", "PortConflict", "UDP port %d is another listener's, so there is no HTTP/3; HTTP/2 serves this listener: give one of the two another port", b.port))
+		return
+	}
 	context, err := t.downstream(a, []string{"h3"})
 	if err != nil {
 		return // already told of the same listener over TCP
@@ -36,10 +38,10 @@ func (t *translation) quic(b *bind, a attached, names []string) {
 		Name:       "envoy.transport_sockets.quic",
 		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: envoy.Any(&quicv3.QuicDownstreamTransport{DownstreamTlsContext: context})},
 	}
-	l := t.quics[b.port]
+	l := t.quics[b.quicName()]
 	if l == nil {
 		l = &listenerv3.Listener{
-			Name:             quicName(b.port),
+			Name:             b.quicName(),
 			TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 			UdpListenerConfig: &listenerv3.UdpListenerConfig{
 				QuicOptions:            &listenerv3.QuicProtocolOptions{},
@@ -47,7 +49,7 @@ func (t *translation) quic(b *bind, a attached, names []string) {
 			},
 		}
 		t.addresses(b, l, corev3.SocketAddress_UDP)
-		t.quics[b.port] = l
+		t.quics[b.quicName()] = l
 		t.quicOrder = append(t.quicOrder, quicListener{a, l})
 	}
 	for _, c := range byName(name, names, func() *listenerv3.FilterChain {
@@ -58,8 +60,10 @@ func (t *translation) quic(b *bind, a attached, names []string) {
 	}
 }
 
-// quicName of the listener of HTTP/3 on a port.
-func quicName(port uint16) string { return fmt.Sprintf("udp_0.0.0.0_%d", port) }
+// quicName of the listener of HTTP/3 where others are taken by TCP.
+func (b *bind) quicName() string {
+	return (&bind{address: b.address, port: b.port, speech: speaksUDP}).name()
+}
 
 // quicListener is a listener of HTTP/3, and who first wanted it.
 type quicListener struct {

@@ -30,9 +30,15 @@ var fromOutside = []string{
 	"x-envoy-peer-metadata-id",
 }
 
-// plainRoutes names the route configuration of plain HTTP on a port, and
-// listenerRoutes that of one listener that ends TLS, as Istio does.
-func plainRoutes(port uint16) string { return "http." + strconv.Itoa(int(port)) }
+// plainRoutes names the route configuration of plain HTTP on a port of an address,
+// and listenerRoutes that of one listener that ends TLS, as Istio does.
+func (b *bind) plainRoutes() string {
+	name := "http." + strconv.Itoa(int(b.port))
+	if b.address != "" {
+		name += "." + b.address
+	}
+	return name
+}
 
 func listenerRoutes(a attached) string {
 	return fmt.Sprintf("https.%d.%s.%s.%s", a.listener.Port, a.listener.Name, a.gateway.Name, a.gateway.Namespace)

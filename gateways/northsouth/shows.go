@@ -23,14 +23,14 @@ func (p Proxy) Shows(g *model.Gateway, index int, typeURL, resource string) bool
 		return typeURL == envoy.ListenerType || typeURL == envoy.RouteType
 	}
 	return slices.ContainsFunc(p.targets(a.listener.Port), func(port uint16) bool {
-		b := &bind{address: a.listener.Bind, port: port, speech: a.speech()}
+		b := a.bind(port)
 		switch {
 		case typeURL == envoy.ListenerType:
-			return resource == b.name() || a.listener.HTTP3 && resource == quicName(port)
+			return resource == b.name() || a.listener.HTTP3 && resource == b.quicName()
 		case typeURL != envoy.RouteType:
 			return false
 		case b.speech == speaksHTTP:
-			return resource == plainRoutes(port)
+			return resource == b.plainRoutes()
 		}
 		return resource == listenerRoutes(a)
 	})

@@ -24,8 +24,8 @@ type translation struct {
 	problem  map[model.Problem]bool
 	// barred are the routings of closed listeners.
 	barred map[*model.Routing]*model.Routing
-	// quics are listeners of HTTP/3 by port.
-	quics     map[uint16]*listenerv3.Listener
+	// quics are listeners of HTTP/3 by name.
+	quics     map[string]*listenerv3.Listener
 	quicOrder []quicListener
 	out       *Output
 }
@@ -37,7 +37,7 @@ func Translate(in Input) *Output {
 		caller:   scope.Caller{Namespace: in.Proxy.Namespace, Labels: in.Proxy.Labels, Gateway: true},
 		clusters: map[string]bool{}, secrets: map[string]*envoy.Resource{},
 		problem: map[model.Problem]bool{}, barred: map[*model.Routing]*model.Routing{},
-		quics: map[uint16]*listenerv3.Listener{},
+		quics: map[string]*listenerv3.Listener{},
 		out:   &Output{},
 	}
 	for _, b := range t.binds() {

@@ -149,13 +149,37 @@ func (y *yard) try(t *testing.T, objects []string) error {
 		t.Fatal(err)
 	}
 	read.Settings, read.Credentials = y.settings, y.credentials
-	s := snapshot.Build(ingest.Build(read.Input, nil).Mesh, nil)
+	mesh := ingest.Build(read.Input, nil).Mesh
+	s := snapshot.Build(mesh, nil)
+	if twice := twice(mesh, s); twice != "" {
+		return fmt.Errorf("%s is there twice", twice)
+	}
 	for _, name := range slices.Sorted(maps.Keys(y.proxies)) {
 		if err := y.proxies[name].Try(s); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// twice is a resource that some pod's proxy has two of: one would hide the other.
+func twice(mesh *model.Mesh, s *snapshot.Snapshot) string {
+	for _, w := range mesh.Workloads {
+		p := &model.Proxy{Type: model.Sidecar, Namespace: w.Namespace, Name: w.Name, Workload: w, Labels: w.Labels, Addresses: w.Addresses}
+		if w.Labels["istio"] != "" {
+			p.Type = model.Router
+		}
+		for of, layers := range s.View(p).Types {
+			seen := map[string]bool{}
+			for _, r := range slices.Concat(layers.Shared.Resources(), layers.Own.Resources()) {
+				if seen[r.Name] {
+					return of + " " + r.Name
+				}
+				seen[r.Name] = true
+			}
+		}
+	}
+	return ""
 }
 
 // least of the objects that Envoy doesn't take when it had none of them before; all

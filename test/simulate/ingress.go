@@ -11,7 +11,8 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 )
 
-// Ingress walks a call that comes to a port of an ingress or egress gateway.
+// Ingress walks a call that comes to a port of an ingress or egress gateway, at the
+// address that Call.To has, if any.
 func Ingress(v *envoy.View, port uint16, c Call) Result {
 	w := walk{view: v, call: c, result: Result{call: c}}
 	return w.end(w.ingress(port))
@@ -24,7 +25,8 @@ func (w *walk) ingress(port uint16) error {
 		if err != nil {
 			return err
 		}
-		if l.GetUdpListenerConfig() == nil && l.GetAddress().GetSocketAddress().GetPortValue() == uint32(port) {
+		at := l.GetAddress().GetSocketAddress()
+		if l.GetUdpListenerConfig() == nil && at.GetPortValue() == uint32(port) && (!w.call.To.IsValid() || at.GetAddress() == w.call.To.Addr().String()) {
 			return w.through(l)
 		}
 	}
