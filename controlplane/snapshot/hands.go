@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/isthmesh/isthmesh/controlplane/accesslog"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/policy"
@@ -74,6 +75,7 @@ func (s *Snapshot) madeOf(r model.Rejection) []hand {
 		if taken || r.Resource == "" || r.Proxy.Type == model.Router {
 			m.guards()
 		}
+		m.telemetries()
 	case envoy.ExtensionType:
 		m.guards()
 	}
@@ -95,6 +97,13 @@ func (m *madeOf) add(o model.Origin) { m.out = append(m.out, hand{objectOf(o), o
 func (m *madeOf) recent(o model.Origin) bool {
 	_, ok := m.s.aside.changes[objectOf(o)]
 	return ok
+}
+
+// telemetries say what listeners log.
+func (m *madeOf) telemetries() {
+	for _, t := range accesslog.Choose(m.s.mesh, pluggedInto(m.p)) {
+		m.add(t.Origin)
+	}
 }
 
 // cluster of a host, or of a port of the proxy's own.

@@ -45,6 +45,7 @@ type pieces struct {
 	scopes          []*model.Scope
 	authorizations  []*model.Authorization
 	authentications []*model.RequestAuthentication
+	telemetries     []*model.Telemetry
 }
 
 // origin of the pieces; the zero value for none.
@@ -68,6 +69,8 @@ func (p *pieces) origin() model.Origin {
 		return p.authorizations[0].Origin
 	case len(p.authentications) > 0:
 		return p.authentications[0].Origin
+	case len(p.telemetries) > 0:
+		return p.telemetries[0].Origin
 	}
 	return model.Origin{}
 }
@@ -93,6 +96,7 @@ func changed(before, after *model.Mesh) map[object]bool {
 	differ(out, before.Scopes, after.Scopes)
 	differ(out, before.Authorizations, after.Authorizations)
 	differ(out, before.Authentications, after.Authentications)
+	differ(out, before.Telemetries, after.Telemetries)
 	differServices(out, before.Services, after.Services)
 	return out
 }
@@ -172,6 +176,7 @@ func gather[V any](m *model.Mesh, wanted map[object]V) map[object]*pieces {
 	collect(m.Scopes, of, func(p *pieces) *[]*model.Scope { return &p.scopes })
 	collect(m.Authorizations, of, func(p *pieces) *[]*model.Authorization { return &p.authorizations })
 	collect(m.Authentications, of, func(p *pieces) *[]*model.RequestAuthentication { return &p.authentications })
+	collect(m.Telemetries, of, func(p *pieces) *[]*model.Telemetry { return &p.telemetries })
 	for _, st := range m.Services {
 		if p := of(originOf(st.Service)); p != nil {
 			p.services = append(p.services, st)
@@ -215,6 +220,7 @@ func with(m *model.Mesh, instead map[object]standIn) *model.Mesh {
 	out.Scopes = replaced(m.Scopes, instead, func(p *pieces) []*model.Scope { return p.scopes })
 	out.Authorizations = replaced(m.Authorizations, instead, func(p *pieces) []*model.Authorization { return p.authorizations })
 	out.Authentications = replaced(m.Authentications, instead, func(p *pieces) []*model.RequestAuthentication { return p.authentications })
+	out.Telemetries = replaced(m.Telemetries, instead, func(p *pieces) []*model.Telemetry { return p.telemetries })
 	out.Services = replacedServices(m.Services, instead)
 	return &out
 }

@@ -222,6 +222,17 @@ func TestSpared(t *testing.T) {
 			m.Authorizations = []*model.Authorization{a}
 		}
 	}
+	logs := func(filter string) func(m *model.Mesh) {
+		return func(m *model.Mesh) {
+			settings := *m.Settings
+			settings.LogProviders = []model.LogProvider{{Name: "envoy", Path: "/dev/stdout"}}
+			m.Settings = &settings
+			m.Telemetries = []*model.Telemetry{{
+				Origin: model.Origin{Kind: "Telemetry", Namespace: "ns0", Name: "logs", CreatedUnix: 50},
+				Logs:   []model.LogRule{{Providers: []string{"envoy"}, Filter: "request.path == \"/" + filter + "\""}},
+			}}
+		}
+	}
 	all := newTown(t).mesh.Workloads
 	for name, test := range map[string]struct {
 		steps meshes
@@ -305,6 +316,16 @@ func TestSpared(t *testing.T) {
 			steps: meshes{denies("/secret"), denies("/bad"), func(m *model.Mesh) { routings(good)(m) }},
 			words: `/secret /bad "any":true header-good`, want: `"any":true header-good`,
 			told: "AuthorizationPolicy guard: all that it guards is denied there",
+		},
+		"LogsAreLeftOut": {
+			steps: meshes{logs("bad-one"), routings(good)},
+			words: "header-good bad-one", want: "header-good",
+			told: "Telemetry logs: it is left out for it",
+		},
+		"LogsStayAsTheyWere": {
+			steps: meshes{logs("was-fine"), logs("bad-one"), routings(good)},
+			words: "header-good was-fine bad-one", want: "header-good was-fine",
+			told: "Telemetry logs: it stays there as it was before the change",
 		},
 		"GuardIsInnocent": {
 			steps: meshes{denies("/secret"), routings(good, worse(300))},
