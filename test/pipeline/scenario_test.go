@@ -189,9 +189,7 @@ func ask(m *model.Mesh, s *snapshot.Snapshot, question string) (string, error) {
 		if c.Host = pairs["host"]; pairs["sni"] != "" || pairs["peer"] != "" {
 			c.Payload = simulate.TLS
 		}
-		if a, err := netip.ParseAddr(pairs["bind"]); err == nil {
-			c.To = netip.AddrPortFrom(a, uint16(port))
-		}
+		c.Bind = pairs["bind"]
 		result := simulate.Ingress(s.View(proxyOf(s, pairs["at"])), uint16(port), c)
 		return result.String(), nil
 	case "limit":

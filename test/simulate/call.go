@@ -28,6 +28,8 @@ const (
 type Call struct {
 	// To is where it goes, as the client's resolver said.
 	To netip.AddrPort
+	// Bind is the address of the gateway's listener, where several have the port; empty for the first.
+	Bind string
 	// Host of the request, for HTTP.
 	Host    string
 	Payload Payload

@@ -12,7 +12,7 @@ import (
 )
 
 // Ingress walks a call that comes to a port of an ingress or egress gateway, at the
-// address that Call.To has, if any.
+// address Call.Bind, if any.
 func Ingress(v *envoy.View, port uint16, c Call) Result {
 	w := walk{view: v, call: c, result: Result{call: c}}
 	return w.end(w.ingress(port))
@@ -26,7 +26,7 @@ func (w *walk) ingress(port uint16) error {
 			return err
 		}
 		at := l.GetAddress().GetSocketAddress()
-		if l.GetUdpListenerConfig() == nil && at.GetPortValue() == uint32(port) && (!w.call.To.IsValid() || at.GetAddress() == w.call.To.Addr().String()) {
+		if l.GetUdpListenerConfig() == nil && at.GetPortValue() == uint32(port) && (w.call.Bind == "" || at.GetAddress() == w.call.Bind) {
 			return w.through(l)
 		}
 	}
