@@ -5,9 +5,9 @@ package patch
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -35,7 +35,9 @@ func spelled(content any, of protoreflect.MessageDescriptor) any {
 	switch in := content.(type) {
 	case string:
 		if d, err := time.ParseDuration(in); err == nil && of.FullName() == (&durationpb.Duration{}).ProtoReflect().Descriptor().FullName() {
-			return seconds(d)
+			if seconds, err := protojson.Marshal(durationpb.New(d)); err == nil {
+				return json.RawMessage(seconds)
+			}
 		}
 	case []any:
 		for i := range in {
@@ -70,17 +72,4 @@ func spelled(content any, of protoreflect.MessageDescriptor) any {
 		}
 	}
 	return content
-}
-
-// seconds of a duration with as many digits as it needs.
-func seconds(d time.Duration) string {
-	sign := ""
-	if d < 0 {
-		sign = "-"
-	}
-	s, ns := d/time.Second, d%time.Second
-	if ns == 0 {
-		return fmt.Sprintf("%ds", int64(s))
-	}
-	return fmt.Sprintf("%s%d.%09ds", sign, int64(s.Abs()), int64(ns.Abs()))
 }

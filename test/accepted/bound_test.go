@@ -15,12 +15,13 @@ func TestListenersBecomeBound(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, spec := range map[string]string{
-		"Alone":          `egress: [{bind: 0.0.0.0, captureMode: NONE, hosts: ["bank/*"], port: {name: tls, number: 80, protocol: HTTPS}}]`,
-		"BesideCaptured": `egress: [{bind: 0.0.0.0, captureMode: NONE, hosts: ["bank/*"], port: {name: http, number: 80, protocol: HTTP}}, {hosts: ["*/*"]}]`,
-		"Service":        `egress: [{bind: 127.0.0.1, captureMode: NONE, hosts: ["*/*"], port: {name: http, number: 9080, protocol: HTTP}}]`,
-		"Ingress":        `ingress: [{bind: 127.0.0.1, captureMode: NONE, port: {name: http, number: 9080, protocol: HTTP}, defaultEndpoint: "127.0.0.1:8080"}]`,
-		"NothingIsTaken": `egress: [{captureMode: NONE, hosts: ["*/*"]}]`,
-		"Captured":       `egress: [{bind: 0.0.0.0, captureMode: IPTABLES, hosts: ["bank/*"], port: {name: http, number: 80, protocol: HTTP}}, {hosts: ["*/*"]}]`,
+		"Alone":           `egress: [{bind: 0.0.0.0, captureMode: NONE, hosts: ["bank/*"], port: {name: tls, number: 80, protocol: HTTPS}}]`,
+		"BesideCaptured":  `egress: [{bind: 0.0.0.0, captureMode: NONE, hosts: ["bank/*"], port: {name: http, number: 80, protocol: HTTP}}, {hosts: ["*/*"]}]`,
+		"Service":         `egress: [{bind: 127.0.0.1, captureMode: NONE, hosts: ["*/*"], port: {name: http, number: 9080, protocol: HTTP}}]`,
+		"Ingress":         `ingress: [{bind: 127.0.0.1, captureMode: NONE, port: {name: http, number: 9080, protocol: HTTP}, defaultEndpoint: "127.0.0.1:8080"}]`,
+		"OneAddressTwice": `ingress: [{bind: 127.0.0.1, captureMode: NONE, port: {name: http, number: 9080, protocol: HTTP}, defaultEndpoint: "127.0.0.1:8080"}], egress: [{captureMode: NONE, hosts: ["*/*"], port: {name: http, number: 9080, protocol: HTTP}}]`,
+		"NothingIsTaken":  `egress: [{captureMode: NONE, hosts: ["*/*"]}]`,
+		"Captured":        `egress: [{bind: 0.0.0.0, captureMode: IPTABLES, hosts: ["bank/*"], port: {name: http, number: 80, protocol: HTTP}}, {hosts: ["*/*"]}]`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			object := fmt.Sprintf("{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: default, namespace: shop}, spec: {%s}}", spec)
