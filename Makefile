@@ -24,6 +24,10 @@ LDFLAGS   := -s -w $(VERSIONED)
 GOLANGCI_LINT  := v2.12.2
 CONTROLLER_GEN := v0.21.0
 HELM           := v4.2.4
+GOTESTSUM      := v1.13.0
+
+# go test, which says again at the end what failed and why.
+TESTS := $(BIN)/gotestsum --format standard-quiet --
 
 # step prints what a command does and how long it took: $(call step,what,command)
 define step
@@ -46,19 +50,19 @@ test: ## All that a change must pass: lint, unit tests, real Envoy, real cluster
 	@s=$$SECONDS; $(MAKE) --no-print-directory prepare lint unit images end-to-end; printf '==> all tests: %ss\n' "$$((SECONDS-s))"
 
 .PHONY: unit
-unit: prepare ## Tests without clusters: pure ones, in-process gRPC, real Envoy, a real API server.
-	$(call step,unit tests,go test ./...)
-	$(call step,unit tests of the lab,cd test/lab && go test ./...)
-	$(call step,unit tests of the sample authorizer,cd test/opa && go test ./...)
-	$(call step,unit tests of the sample databases,cd test/bookinfo/databases && go test ./...)
+unit: prepare $(BIN)/gotestsum ## Tests without clusters: pure ones, in-process gRPC, real Envoy, a real API server.
+	$(call step,unit tests,$(TESTS) ./...)
+	$(call step,unit tests of the lab,cd test/lab && $(TESTS) ./...)
+	$(call step,unit tests of the sample authorizer,cd test/opa && $(TESTS) ./...)
+	$(call step,unit tests of the sample databases,cd test/bookinfo/databases && $(TESTS) ./...)
 
 .PHONY: end-to-end
-end-to-end: prepare images $(BIN)/helm ## The lab's own test, the demo, then the tests on its clusters, then down again.
+end-to-end: prepare images $(BIN)/helm $(BIN)/gotestsum ## The lab's own test, the demo, then the tests on its clusters, then down again.
 	@trap '$(BIN)/lab down --provider $(LAB) >/dev/null' EXIT; \
 	$(BIN)/lab selftest; \
 	test/demo/demo.sh --provider $(LAB); \
 	printf '==> end-to-end tests\n'; s=$$SECONDS; \
-	go test -tags e2e -count=1 -timeout 40m -v ./test/e2e/...; printf '    end-to-end tests: %ss\n' "$$((SECONDS-s))"; \
+	$(BIN)/gotestsum --format standard-verbose -- -tags e2e -count=1 -timeout 40m ./test/e2e/...; printf '    end-to-end tests: %ss\n' "$$((SECONDS-s))"; \
 	trap - EXIT; $(BIN)/lab down --provider $(LAB); $(BIN)/lab leftovers
 
 .PHONY: lint
@@ -89,6 +93,9 @@ $(BIN)/lab:
 
 $(BIN)/helm:
 	$(call step,helm,GOBIN=$(BIN) go install helm.sh/helm/v4/cmd/helm@$(HELM))
+
+$(BIN)/gotestsum:
+	$(call step,gotestsum,GOBIN=$(BIN) go install gotest.tools/gotestsum@$(GOTESTSUM))
 
 $(BIN)/golangci-lint:
 	$(call step,golangci-lint,GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT))
