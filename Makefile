@@ -49,12 +49,16 @@ demo-down: lab-down ## Remove what demo made.
 test: ## All that a change must pass: lint, unit tests, real Envoy, real clusters.
 	@s=$$SECONDS; $(MAKE) --no-print-directory prepare lint unit images end-to-end; printf '==> all tests: %ss\n' "$$((SECONDS-s))"
 
+# The longest begin first, so that none of them runs alone in the end.
+UNITS := ./test/pipeline ./cmd/controlplane ./cmd/hub ./...
+
 .PHONY: unit
 unit: prepare $(BIN)/gotestsum ## Tests without clusters: pure ones, in-process gRPC, real Envoy, a real API server.
-	$(call step,unit tests,$(TESTS) ./...)
+	$(call step,unit tests,$(TESTS) $(UNITS))
 	$(call step,unit tests of the lab,cd test/lab && $(TESTS) ./...)
 	$(call step,unit tests of the sample authorizer,cd test/opa && $(TESTS) ./...)
 	$(call step,unit tests of the sample databases,cd test/bookinfo/databases && $(TESTS) ./...)
+	$(call step,queries of dashboards,cd test/metrics && $(TESTS) ./...)
 
 .PHONY: end-to-end
 end-to-end: prepare images $(BIN)/helm $(BIN)/gotestsum ## The lab's own test, the demo, then the tests on its clusters, then down again.
@@ -75,8 +79,8 @@ generate: ## Deep copies, our CRDs, and the CRDs of others out of the modules th
 
 .PHONY: generate-api
 generate-api: ## Rewrite the committed generated code (needs protoc and its Go plugins).
-	$(call step,controller-gen,go run sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN) object paths=./api/v1alpha1)
-	$(call step,CRDs,go run sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN) crd paths=./api/v1alpha1 output:crd:dir=config/crd/bases && cp config/crd/bases/*.yaml charts/hub/crds/)
+	$(call step,controller-gen,go run sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN) object paths=./api/v1alpha1 paths=./api/policy/v1alpha1)
+	$(call step,CRDs,go run sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN) crd paths=./api/v1alpha1 output:crd:dir=config/crd/bases && cp config/crd/bases/*.yaml charts/hub/crds/ && go run sigs.k8s.io/controller-tools/cmd/controller-gen@$(CONTROLLER_GEN) crd paths=./api/policy/v1alpha1 output:crd:dir=config/crd/policy)
 	$(call step,protobuf,protoc -I api/federation --go_out=. --go_opt=module=github.com/isthmesh/isthmesh --go-grpc_out=. --go-grpc_opt=module=github.com/isthmesh/isthmesh federation.proto)
 
 .PHONY: prepare

@@ -141,10 +141,49 @@ type EastWestGateway struct {
 	// +kubebuilder:default=LoadBalancer
 	// +kubebuilder:validation:Enum=LoadBalancer;NodePort
 	ServiceType string `json:"serviceType,omitempty"`
+	// healthCheck says how the gateways of members on different networks check each other.
+	// +optional
+	// +kubebuilder:default={}
+	HealthCheck GatewayHealthCheck `json:"healthCheck,omitzero"`
 	// values for the gateway chart.
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Values *apiextensionsv1.JSON `json:"values,omitempty"`
+}
+
+// GatewayHealthCheck says how each member's east-west gateways find out which
+// gateways of other networks answer. One that doesn't gets no traffic from the
+// member as long as another endpoint of the service is left.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.interval) || !has(self.timeout) || duration(self.timeout) < duration(self.interval)",message="timeout must be less than interval"
+type GatewayHealthCheck struct {
+	// disabled makes no checks, and answers none; then only the callers' own
+	// observation takes a gateway out of use.
+	// +optional
+	Disabled bool `json:"disabled,omitempty"`
+	// interval is the longest time from the beginning of a check to that of the next; 2s by
+	// default. A gateway that stops answering is out of use after interval times unhealthyThreshold, and at most a second more.
+	// +optional
+	// +kubebuilder:default="2s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('200ms') && duration(self) <= duration('5m')",message="interval must be between 200ms and 5m"
+	Interval *metav1.Duration `json:"interval,omitempty"`
+	// timeout of a check; 1s by default. It takes a TLS handshake and a request, three round trips in all.
+	// +optional
+	// +kubebuilder:default="1s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('50ms') && duration(self) <= duration('1m')",message="timeout must be between 50ms and 1m"
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+	// unhealthyThreshold is how many checks in a row fail before a gateway is out of use; 2 by default.
+	// +optional
+	// +kubebuilder:default=2
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=20
+	UnhealthyThreshold int32 `json:"unhealthyThreshold,omitempty"`
+	// healthyThreshold is how many checks in a row succeed before it is in use again; 3 by default.
+	// +optional
+	// +kubebuilder:default=3
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=20
+	HealthyThreshold int32 `json:"healthyThreshold,omitempty"`
 }
 
 // Exports says what members may export. Without rules every member may export

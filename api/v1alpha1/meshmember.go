@@ -161,6 +161,21 @@ type GatewayStatus struct {
 	// +optional
 	// +listType=atomic
 	Addresses []string `json:"addresses,omitempty"`
+	// unreached are those that gateways of other members check in vain.
+	// +optional
+	// +listType=map
+	// +listMapKey=address
+	Unreached []UnreachedGateway `json:"unreached,omitempty"`
+}
+
+// UnreachedGateway is an address of a gateway that other members don't reach.
+type UnreachedGateway struct {
+	// address with its port.
+	Address string `json:"address"`
+	// from these members, sorted, at most ten of them.
+	// +optional
+	// +listType=atomic
+	From []string `json:"from,omitempty"`
 }
 
 // MemberTrustStatus tells of an intermediate CA.

@@ -95,6 +95,8 @@ const (
 	ReasonGatewayAddressPending = "GatewayAddressPending"
 	// ReasonGatewayAddressConflict: another member of the federation is reached where the gateway is.
 	ReasonGatewayAddressConflict = "GatewayAddressConflict"
+	// ReasonGatewayUnreached: other members' gateways check this one's in vain.
+	ReasonGatewayUnreached = "GatewayUnreached"
 
 	// Reasons of EndpointsSynced.
 

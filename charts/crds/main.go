@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command crds writes the definitions of the APIs of others that a mesh speaks
-// into the base chart. It takes them out of the modules that go.mod pins, so
+// Command crds writes the definitions of the APIs that a mesh speaks into the base
+// chart: our own, and those of others. These it takes out of the modules that go.mod pins, so
 // what is installed and what the Go types say are one version. `make generate`
 // runs it from the repository's root.
 package main
@@ -23,7 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// source is where one module keeps its definitions.
+// source is where one module keeps its definitions; without a module it is this repository.
 type source struct{ module, glob, prefix string }
 
 // The Gateway API comes in its experimental channel: it has every kind of the
@@ -31,6 +31,7 @@ type source struct{ module, glob, prefix string }
 var sources = []source{
 	{module: "istio.io/api", glob: "kubernetes/customresourcedefinitions.gen.yaml", prefix: "istio"},
 	{module: "sigs.k8s.io/mcs-api", glob: "config/crd/*.yaml", prefix: "mcs"},
+	{glob: "config/crd/policy/*.yaml", prefix: "isthmesh"},
 	{module: "sigs.k8s.io/gateway-api", glob: "config/crd/experimental/gateway.networking.k8s.io_*.yaml", prefix: "gateway-api"},
 }
 
@@ -46,16 +47,19 @@ func main() {
 func run(ctx context.Context, out string, from []source) error {
 	written := map[string]bool{}
 	for _, s := range from {
-		dir, err := moduleDir(ctx, s.module)
-		if err != nil {
-			return err
+		dir := "."
+		if s.module != "" {
+			var err error
+			if dir, err = moduleDir(ctx, s.module); err != nil {
+				return err
+			}
 		}
 		files, err := filepath.Glob(filepath.Join(dir, filepath.FromSlash(s.glob)))
 		if err != nil {
-			return fmt.Errorf("module %s: pattern %q: %w", s.module, s.glob, err)
+			return fmt.Errorf("module %q: pattern %q: %w", s.module, s.glob, err)
 		}
 		if len(files) == 0 {
-			return fmt.Errorf("module %s has no file %s: has it moved in a newer version?", s.module, s.glob)
+			return fmt.Errorf("module %q has no file %s: has it moved in a newer version?", s.module, s.glob)
 		}
 		for _, file := range files {
 			content, err := os.ReadFile(file)

@@ -18,7 +18,10 @@ func proxyCommand() *cobra.Command {
 		Long: `Run Envoy with its certificate, until it or the pod ends.
 
 The pod's template sets the environment that this reads: POD_NAME, POD_NAMESPACE, SERVICE_ACCOUNT,
-INSTANCE_IP, INSTANCE_IPS, NODE_NAME, TRUST_DOMAIN, CA_ADDR, PROXY_CONFIG and ISTIO_META_*.`,
+INSTANCE_IP, INSTANCE_IPS, NODE_NAME, TRUST_DOMAIN, CA_ADDR, PROXY_CONFIG and ISTIO_META_*.
+On a machine outside the cluster the files of isthmesh workload configure say all that: cluster.env as
+/var/lib/istio/envoy/cluster.env, mesh.yaml as /etc/istio/config/mesh, root-cert.pem in /etc/certs, where
+the certificate is kept, and istio-token in /var/run/secrets/tokens.`,
 		ValidArgs: []string{"sidecar", "router"},
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 	}
@@ -27,7 +30,7 @@ INSTANCE_IP, INSTANCE_IPS, NODE_NAME, TRUST_DOMAIN, CA_ADDR, PROXY_CONFIG and IS
 	domain := c.Flags().String("domain", "", "DNS domain of the pod's services, such as shop.svc.cluster.local")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		log := logr.FromContextOrDiscard(c.Context())
-		s, err := readSettings(args[0], environment(os.Environ()), os.ReadFile)
+		s, err := readSettings(args[0], environment(os.Environ()), os.ReadFile, thisHost())
 		if err != nil {
 			return err
 		}

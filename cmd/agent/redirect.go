@@ -16,7 +16,10 @@ func redirectCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "redirect",
 		Short: "Lead the pod's traffic through its proxy (needs NET_ADMIN)",
-		Args:  cobra.NoArgs,
+		Long: `Lead the pod's traffic through its proxy (needs NET_ADMIN).
+
+On a machine outside the cluster the files of isthmesh workload configure say what is not said by a flag.`,
+		Args: cobra.NoArgs,
 	}
 	var inbound, excludeInbound, outbound, excludeOutbound, ranges, excludeRanges, interfaces string
 	o := redirect.Defaults()
@@ -31,8 +34,15 @@ func redirectCommand() *cobra.Command {
 	flags.BoolVar(&o.CaptureDNS, "capture-dns", false, "lead DNS for the pod's nameservers to the agent")
 	flags.BoolVar(&o.CaptureAllDNS, "capture-all-dns", false, "with --capture-dns: lead DNS for any nameserver to the agent")
 	dryRun := flags.Bool("dry-run", false, "print the rules and apply nothing")
+	remove := flags.Bool("remove", false, "take the rules away again, as on a machine whose proxy was stopped")
 
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *remove {
+			return removeRules()
+		}
+		if err := machineFlags(c.Flags(), environment(os.Environ()), os.ReadFile); err != nil {
+			return err
+		}
 		parse := []struct {
 			flag string
 			read func() error
@@ -62,6 +72,13 @@ func redirectCommand() *cobra.Command {
 		return applyRules(c, o, *dryRun)
 	}
 	return c
+}
+
+// removeRules of both families, whichever were applied.
+func removeRules() error {
+	o := redirect.Defaults()
+	o.IPv6 = true
+	return redirect.Remove(redirect.Build(o))
 }
 
 func applyRules(c *cobra.Command, o redirect.Options, dryRun bool) error {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -47,9 +48,12 @@ func (v variables) or(name, other string) string {
 
 // readSettings turns the environment and the mounted files into settings. Its
 // errors name the variable or file to mend.
-func readSettings(role string, env variables, read func(string) ([]byte, error)) (agent.Settings, error) {
+func readSettings(role string, env variables, read func(string) ([]byte, error), h host) (agent.Settings, error) {
 	s := agent.Defaults()
-	var err error
+	env, onMachine, err := machineEnvironment(env, read, h)
+	if err != nil {
+		return s, err
+	}
 	for _, name := range []string{"POD_NAME", "POD_NAMESPACE", "SERVICE_ACCOUNT"} {
 		if env[name] == "" {
 			return s, fmt.Errorf("environment variable %s is not set: the pod's template must set it", name)
@@ -66,6 +70,11 @@ func readSettings(role string, env variables, read func(string) ([]byte, error))
 	if n.Labels, err = readLabels(read); err != nil {
 		return s, err
 	}
+	if text := env[machineLabels]; onMachine && text != "" {
+		if err := json.Unmarshal([]byte(text), &n.Labels); err != nil {
+			return s, fmt.Errorf("environment variable %s: not a JSON object of labels: %w", machineLabels, err)
+		}
+	}
 	n.ClusterID = env.or("ISTIO_META_CLUSTER_ID", "Kubernetes")
 	n.Network, n.MeshID = env["ISTIO_META_NETWORK"], env["ISTIO_META_MESH_ID"]
 	n.WorkloadName, n.Owner = env["ISTIO_META_WORKLOAD_NAME"], env["ISTIO_META_OWNER"]
@@ -78,6 +87,11 @@ func readSettings(role string, env variables, read func(string) ([]byte, error))
 	s.LogLevel = env.or("PROXY_LOG_LEVEL", s.LogLevel)
 	if err := proxyConfig(&s, []byte(env["PROXY_CONFIG"]), env); err != nil {
 		return s, fmt.Errorf("environment variable PROXY_CONFIG: %w", err)
+	}
+	if onMachine {
+		if err := machineSettings(&s, env); err != nil {
+			return s, err
+		}
 	}
 	s.Discovery = env.or("DISCOVERY_ADDRESS", s.Discovery)
 	s.CA = env.or("CA_ADDR", s.Discovery)

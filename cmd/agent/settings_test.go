@@ -124,7 +124,7 @@ func TestReadSettings(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := readSettings(first(c.role, "sidecar"), pod(c.env), files(c.files))
+			got, err := readSettings(first(c.role, "sidecar"), pod(c.env), files(c.files), host{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -156,7 +156,7 @@ func TestReadSettingsErrors(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := readSettings("sidecar", pod(c.env), files(nil))
+			_, err := readSettings("sidecar", pod(c.env), files(nil), host{})
 			if err == nil || !strings.Contains(err.Error(), c.err) {
 				t.Errorf("error %v, want %q", err, c.err)
 			}

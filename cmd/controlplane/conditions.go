@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/isthmesh/isthmesh/controllers/problems"
+	"github.com/isthmesh/isthmesh/controllers/ratelimits"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -26,12 +27,14 @@ const problemLease = "isthmesh-problem-conditions"
 type conditions struct {
 	m       meshParts
 	changed chan struct{}
+	// limits is told too: statuses of rate limits are written beside conditions.
+	limits chan struct{}
 }
 
 // newConditions is told by the pipeline; make it before the pipeline runs.
 func newConditions(m meshParts) *conditions {
-	c := &conditions{m: m, changed: make(chan struct{}, 1)}
-	m.pipeline.tell = append(m.pipeline.tell, c.changed)
+	c := &conditions{m: m, changed: make(chan struct{}, 1), limits: make(chan struct{}, 1)}
+	m.pipeline.tell = append(m.pipeline.tell, c.changed, c.limits)
 	return c
 }
 
@@ -52,6 +55,10 @@ func (c *conditions) run(ctx context.Context) error {
 		reading.Go(func() {
 			defer cancel()
 			failed = others.Run(ctx)
+		})
+		reading.Go(func() {
+			defer cancel()
+			_ = (&ratelimits.Controller{Client: client, Statuses: func() []ratelimits.Status { return c.limitStatuses(others) }, Changed: c.limits}).Run(ctx)
 		})
 		facts := func() problems.Facts { return c.facts(others) }
 		err = (&problems.Controller{Client: client, Facts: facts, Changed: c.changed}).Run(ctx)
@@ -80,6 +87,16 @@ func (c *conditions) facts(others *problems.Others) problems.Facts {
 	find := problems.In(last.objects)
 	found := problems.With(c.m.pipeline.problems(last), others.Said(), find)
 	return problems.Facts{Conditions: problems.Conditions(found, problems.InGatewayAPI(last.objects)), Find: find}
+}
+
+// limitStatuses are what RateLimitPolicies are to be told; nil as long as there is no mesh.
+func (c *conditions) limitStatuses(others *problems.Others) []ratelimits.Status {
+	last := c.m.pipeline.last.Load()
+	if last == nil || len(last.objects.RateLimitPolicies) == 0 {
+		return nil
+	}
+	found := problems.With(c.m.pipeline.problems(last), others.Said(), problems.In(last.objects))
+	return ratelimits.Statuses(last.objects.RateLimitPolicies, last.mesh, found)
 }
 
 // problems of a mesh, of its translation, and of the proxies that refuse a part

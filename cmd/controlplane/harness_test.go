@@ -180,7 +180,7 @@ func (cp *controlPlane) launch(ctx context.Context, pod string) error {
 	o, err := parse([]string{
 		"--kubeconfig=" + file.Name(), "--xds-address=" + cp.xds, "--ready-address=" + cp.ready,
 		"--monitoring-address=" + cp.monitoring, "--webhook-address=" + cp.webhooks,
-	}, func(string) string { return pod })
+	}, func(name string) string { return map[string]string{"POD_NAME": pod, graceVariable: "3s"}[name] })
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
@@ -23,6 +24,7 @@ import (
 	"k8s.io/klog/v2"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/isthmesh/isthmesh/controllers/workloadentry"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -38,6 +40,9 @@ type options struct {
 
 	// plainRegistries are asked for modules of WasmPlugins without TLS.
 	plainRegistries []string
+
+	// machineGrace is how long a machine may be away before its WorkloadEntry goes.
+	machineGrace time.Duration
 
 	xdsAddress, webhookAddress, monitoringAddress, readyAddress string
 }
@@ -85,8 +90,17 @@ func parse(args []string, getenv func(string) string) (*options, error) {
 	f.StringVar(&o.monitoringAddress, "monitoring-address", ":15014", "metrics, and /debug for callers on loopback")
 	f.StringSliceVar(&o.plainRegistries, "wasm-plain-registries", nil, "registries (host or host:port) that modules of WasmPlugins are pulled from without TLS")
 	f.StringSliceVar(&o.settings.ProxyImageTypes, "proxy-image-types", nil, "variants of the proxy's image that are published beside the default one, such as debug")
+	f.DurationVar(&o.machineGrace, "workload-entry-grace-period", workloadentry.StandardGrace,
+		"how long a machine that registered itself may be away before its WorkloadEntry is removed; "+graceVariable+" is read without it")
 	f.StringVar(&o.readyAddress, "ready-address", ":8080", "/ready")
+	checks := gatewayChecks(f)
 	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if err := o.readGrace(f.Changed("workload-entry-grace-period"), getenv); err != nil {
+		return nil, err
+	}
+	if err := checks.into(&o.settings); err != nil {
 		return nil, err
 	}
 	if f.NArg() > 0 {

@@ -51,31 +51,7 @@ func (cp *controlPlane) picky(t *testing.T, namespace string, before *picky) *pi
 // pickyOf a pod whose service account is "client".
 func (cp *controlPlane) pickyOf(t *testing.T, kind, name, namespace string, before *picky) *picky {
 	t.Helper()
-	token, err := cp.kube.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), "client",
-		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{"istio-ca"}}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	eventually(t, func() string {
-		m, err := cp.kube.CoreV1().ConfigMaps(namespace).Get(t.Context(), "istio-ca-root-cert", metav1.GetOptions{})
-		if err != nil {
-			return err.Error()
-		}
-		roots.AppendCertsFromPEM([]byte(m.Data["root-cert.pem"]))
-		return ""
-	})
-	conn, err := grpc.NewClient(cp.xds, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)),
-		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "istiod.istio-system.svc", MinVersion: tls.VersionTLS12})))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(
-		metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token.Status.Token))
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream, end := cp.ads(t, namespace, "client")
 	s := &picky{has: map[string]map[string]string{}, versions: map[string]map[string]string{}}
 	meta, err := structpb.NewStruct(map[string]any{"NAMESPACE": namespace, "SERVICE_ACCOUNT": "client", "CLUSTER_ID": "Kubernetes", "ISTIO_VERSION": "1.31.0"})
 	if err != nil {
@@ -110,16 +86,51 @@ func (cp *controlPlane) pickyOf(t *testing.T, kind, name, namespace string, befo
 		}
 	}()
 	t.Cleanup(func() {
-		cancel()
-		_ = conn.Close()
+		end()
 		<-done
 	})
 	return s
 }
 
+// ads opens a stream with a token of a service account; end ends it.
+func (cp *controlPlane) ads(t *testing.T, namespace, account string) (deltaStream, func()) {
+	t.Helper()
+	token, err := cp.kube.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account,
+		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{"istio-ca"}}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	eventually(t, func() string {
+		m, err := cp.kube.CoreV1().ConfigMaps(namespace).Get(t.Context(), "istio-ca-root-cert", metav1.GetOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		roots.AppendCertsFromPEM([]byte(m.Data["root-cert.pem"]))
+		return ""
+	})
+	conn, err := grpc.NewClient(cp.xds, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)),
+		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "istiod.istio-system.svc", MinVersion: tls.VersionTLS12})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(
+		metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token.Status.Token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream, func() {
+		cancel()
+		_ = conn.Close()
+	}
+}
+
+type deltaStream = grpc.BidiStreamingClient[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse]
+
 // receive a response and answer it. Of a response that has something bad in it the
 // good is taken, as Envoy does it, and the reason names the bad.
-func (s *picky) receive(stream grpc.BidiStreamingClient[discoveryv3.DeltaDiscoveryRequest, discoveryv3.DeltaDiscoveryResponse]) error {
+func (s *picky) receive(stream deltaStream) error {
 	r, err := stream.Recv()
 	if err != nil {
 		return err
@@ -167,6 +178,19 @@ func (s *picky) inForce(t *testing.T, words, without string) time.Duration {
 		return s.lacks(words, without)
 	})
 	return time.Since(start)
+}
+
+// goesOn applies another object beside a bad one, and wants it in force as soon as if nothing were wrong.
+func (s *picky) goesOn(t *testing.T, apply func(), words, without string) {
+	t.Helper()
+	start := time.Now()
+	apply()
+	s.inForce(t, words, without)
+	took := time.Since(start)
+	t.Logf("another object was in force after %v", took)
+	if took > quickly {
+		t.Errorf("it took %v", took)
+	}
 }
 
 func (s *picky) lacks(words, without string) string {

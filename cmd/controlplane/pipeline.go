@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/isthmesh/isthmesh/controlplane/hds"
 	"github.com/isthmesh/isthmesh/controlplane/informers"
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/gatewayapi"
@@ -38,6 +39,7 @@ type pipeline struct {
 	apiServer  string            // its address, which key sets are not fetched from; set before run
 	keys       *keySets          // fetched for RequestAuthentications
 	modules    *modules          // fetched for WasmPlugins; set before run
+	checks     *hds.Server       // of other members' gateways; set before run
 	absent     *absent           // what only absent proxies would see
 	tell       []chan<- struct{} // told when statuses may have something to write; set before run
 }
@@ -107,6 +109,7 @@ func (p *pipeline) run(ctx context.Context) error {
 		in.JWKS, in.JWKSFailures = fetched.Keys, fetched.Failures
 		code := p.modules.Result()
 		in.Modules, in.ModuleFailures = code.Modules, code.Failures
+		in.Unreached = p.checks.Unreached()
 		result = ingest.Build(in, result)
 		p.references.want(result)
 		p.keys.want(result, p.apiServer)
@@ -130,7 +133,9 @@ func (p *pipeline) run(ctx context.Context) error {
 		shown = snapshot.BuildWithout(result.Mesh, aside, shown)
 		p.last.Store(&built{mesh: result.Mesh, objects: in, imports: in.Imports, statuses: result.Statuses(), ingresses: result.Ingresses(), shown: shown})
 		p.xds.Push(shown)
+		p.checks.Update(result.Mesh)
 		if c := p.client.Load(); c != nil {
+			c.SetUnreached(in.Unreached)
 			c.SetExports(member.Export(result.Mesh))
 		}
 		known = logProblems(log, append(shown.Problems(), result.Mesh.Problems...), known)
@@ -193,6 +198,22 @@ func (p *pipeline) refused(shown *snapshot.Snapshot, aside *snapshot.Aside) *sna
 		}
 		return p.xds.Settled(namespace, name)
 	})
+}
+
+// machines are workloads of a service account that are no pods.
+func (p *pipeline) machines(namespace, account string) []*model.Workload {
+	last := p.last.Load()
+	if last == nil {
+		return nil
+	}
+	var out []*model.Workload
+	for _, w := range last.mesh.Workloads {
+		// Every pod whose proxy calls has a node.
+		if w.Namespace == namespace && w.ServiceAccount == account && w.Node == "" {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 // news tells those who write statuses that there may be something to write.

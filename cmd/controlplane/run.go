@@ -21,6 +21,7 @@ import (
 	"github.com/isthmesh/isthmesh/controllers/credentials"
 	"github.com/isthmesh/isthmesh/controlplane/authn"
 	"github.com/isthmesh/isthmesh/controlplane/ca"
+	"github.com/isthmesh/isthmesh/controlplane/hds"
 	"github.com/isthmesh/isthmesh/controlplane/informers"
 	"github.com/isthmesh/isthmesh/controlplane/xds"
 )
@@ -62,8 +63,14 @@ func run(ctx context.Context, o *options) error {
 	}
 	own := signing.ServerCertificate(serverNames(o.namespace, o.revision, o.settings.DomainSuffix))
 	rejected := make(chan struct{}, 1)
+	var p *pipeline
+	outside, err := newMachines(cfg, kube, o, metrics, func() *built { return p.last.Load() })
+	if err != nil {
+		return err
+	}
 	pushes, err := xds.New(xds.Options{
 		Authenticator: who, Registry: metrics, Log: logr.FromContextOrDiscard(ctx).WithName("xds"), Rejected: func() { nudge(rejected) },
+		Machines: outside,
 	})
 	if err != nil {
 		return err
@@ -76,7 +83,14 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	p := newPipeline(o.settings, objects, pushes, ready, rejected)
+	p = newPipeline(o.settings, objects, pushes, ready, rejected)
+	p.tell = append(p.tell, outside.told()...)
+	p.checks, err = hds.New(hds.Options{
+		Authenticator: who, Registry: metrics, Log: logr.FromContextOrDiscard(ctx).WithName("gateways"), Changed: p.again,
+	})
+	if err != nil {
+		return err
+	}
 	p.modules = newModules(kube, o.plainRegistries, metrics, p.again)
 	if u, err := url.Parse(cfg.Host); err == nil {
 		p.apiServer = u.Hostname()
@@ -91,6 +105,7 @@ func run(ctx context.Context, o *options) error {
 	group.Go(func() error { return serveMonitoring(ctx, o.monitoringAddress, metrics, pushes, p) })
 	group.Go(func() error { objects.Run(ctx); return ctx.Err() })
 	group.Go(func() error { return pushes.Run(ctx) })
+	group.Go(func() error { return p.checks.Run(ctx) })
 	group.Go(func() error {
 		if err := auth.bringUp(ctx, func(why string) bool { return ready.wait("ca", why) }); err != nil {
 			return err
@@ -98,7 +113,7 @@ func run(ctx context.Context, o *options) error {
 		ready.done("ca")
 		return serveMesh(ctx, group, meshParts{
 			o: o, cfg: cfg, kube: kube, auth: auth, who: who, own: own, xds: pushes, pipeline: p,
-			metrics: metrics, forConfigMaps: forConfigMaps, forWebhooks: forWebhooks,
+			metrics: metrics, machines: outside, forConfigMaps: forConfigMaps, forWebhooks: forWebhooks,
 		})
 	})
 	return group.Wait()
@@ -115,6 +130,7 @@ type meshParts struct {
 	xds                        *xds.Server
 	pipeline                   *pipeline
 	metrics                    *prometheus.Registry
+	machines                   *machines
 	forConfigMaps, forWebhooks chan struct{}
 }
 
@@ -145,6 +161,9 @@ func serveMesh(ctx context.Context, group *errgroup.Group, m meshParts) error {
 	group.Go(func() error { return deployed.run(ctx) })
 	group.Go(func() error { return told.run(ctx) })
 	group.Go(func() error { return told.report(ctx) })
+	group.Go(func() error { return m.machines.Run(ctx) })
+	group.Go(func() error { return m.machines.pulse.Run(ctx) })
+	group.Go(func() error { return m.machines.removeGone(ctx, m) })
 	group.Go(func() error { return serveGRPC(ctx, m) })
 	group.Go(func() error { return serveWebhooks(ctx, m) })
 	group.Go(func() error { return runControllers(ctx, m) })

@@ -21,6 +21,7 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/authn"
 	"github.com/isthmesh/isthmesh/controlplane/ca"
+	"github.com/isthmesh/isthmesh/controlplane/holder"
 	"github.com/isthmesh/isthmesh/controlplane/xds"
 )
 
@@ -33,7 +34,10 @@ func serveGRPC(ctx context.Context, m meshParts) error {
 	config := authn.ServerConfig(m.own.GetCertificate, m.auth.Roots)
 	server := grpc.NewServer(append(xds.ServerOptions(), grpc.Creds(credentials.NewTLS(config)))...)
 	m.xds.Register(server)
-	ca.NewServer(m.auth.Authority, m.who, ca.NewMetrics(m.metrics, m.auth.Authority), 0).Register(server)
+	m.pipeline.checks.Register(server)
+	ca.NewServer(m.auth.Authority, m.who, ca.NewMetrics(m.metrics, m.auth.Authority), &holder.Holders{
+		Pods: m.kube.CoreV1(), Cluster: string(m.pipeline.settings.Cluster), Machines: m.pipeline.machines,
+	}, 0).Register(server)
 	stopped := context.AfterFunc(ctx, server.Stop)
 	defer stopped()
 	if err := server.Serve(listener); err != nil && ctx.Err() == nil {

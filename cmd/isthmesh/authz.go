@@ -22,7 +22,7 @@ func newExperimentalCommand(streams genericiooptions.IOStreams, access *genericc
 	x := &cobra.Command{Use: "x", Aliases: []string{"experimental"}, Short: "Commands that may still change their form"}
 	authz := &cobra.Command{Use: "authz", Short: "Look at authorization"}
 	authz.AddCommand(newAuthzCheckCommand(streams, access))
-	x.AddCommand(authz)
+	x.AddCommand(authz, newWorkloadCommand(streams, access))
 	return x
 }
 

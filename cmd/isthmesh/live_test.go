@@ -63,31 +63,41 @@ metadata: {name: reviews-1, namespace: shop, labels: {kubernetes.io/service-name
 addressType: IPv4
 ports: [{name: http, port: 8080}]
 endpoints: [{addresses: [10.244.0.20], conditions: {ready: true}, targetRef: {kind: Pod, name: reviews-1, namespace: shop}}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: looker}
-rules: [{apiGroups: ["", discovery.k8s.io, apiextensions.k8s.io], resources: ["*"], verbs: [list]}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: looker}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: looker}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: lookers}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: reader}
-rules: [{apiGroups: [security.istio.io], resources: ["*"], verbs: [list]}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: reader}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: reader}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: readers}]
 `
 
-// liveGateways have certificates, and who may read all but those.
+// lists are the rights of groups: to list resources of API groups, as both are written in YAML.
+var lists = map[string][]struct{ groups, resources string }{
+	"lookers": {{`"", discovery.k8s.io, apiextensions.k8s.io`, `"*"`}},
+	"readers": {{"security.istio.io", `"*"`}},
+	// Certificates are in Secrets.
+	"secretless": {
+		{`""`, "namespaces, nodes, pods, services, configmaps"},
+		{"networking.istio.io, networking.k8s.io, gateway.networking.k8s.io, extensions.istio.io, policy.isthmesh.dev, telemetry.istio.io, multicluster.x-k8s.io", `"*"`},
+		{"discovery.k8s.io, apiextensions.k8s.io, security.istio.io", `"*"`},
+	},
+}
+
+// rights are the roles and bindings that give a group what it may list.
+func rights(group string) string {
+	rules := ""
+	for _, r := range lists[group] {
+		rules += fmt.Sprintf("- {apiGroups: [%s], resources: [%s], verbs: [list]}\n", r.groups, r.resources)
+	}
+	return fmt.Sprintf(`
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: %[1]s}
+rules:
+%[2]s---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: %[1]s}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: %[1]s}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: %[1]s}]
+`, group, rules)
+}
+
+// liveGateways have certificates.
 const liveGateways = `
 apiVersion: v1
 kind: Secret
@@ -108,30 +118,6 @@ spec:
   listeners:
   - {name: there, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: there}]}}
   - {name: not-there, port: 444, protocol: HTTPS, tls: {certificateRefs: [{name: not-there}]}}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: secretless}
-rules:
-- {apiGroups: [""], resources: [namespaces, nodes, pods, services, configmaps], verbs: [list]}
-- {apiGroups: [networking.istio.io, networking.k8s.io, gateway.networking.k8s.io, extensions.istio.io, telemetry.istio.io, multicluster.x-k8s.io], resources: ["*"], verbs: [list]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: secretless}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: secretless}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: secretless}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: definitions}
-rules: [{apiGroups: [discovery.k8s.io, apiextensions.k8s.io, security.istio.io], resources: ["*"], verbs: [list]}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: definitions}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: definitions}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: secretless}]
 `
 
 const livePolicies = `
@@ -190,6 +176,9 @@ func TestLiveCluster(t *testing.T) {
 		}
 	}
 	create(liveObjects)
+	for group := range lists {
+		create(rights(group))
+	}
 	running(t, server, "shop", "reviews-1", "10.244.0.20")
 	check := func(access *genericclioptions.ConfigFlags, args ...string) (string, error) {
 		return run(newAuthzCheckCommand, access, args...)

@@ -50,6 +50,7 @@ func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
 		newTranslateCommand(),
 		newValidateCommand(),
 		newAnalyzeCommand(access),
+		newWorkloadCommand(streams, access),
 		newExperimentalCommand(streams, access),
 		newVersionCommand(streams),
 	)

@@ -139,8 +139,8 @@ func TestApplyPruneDelete(t *testing.T) {
 	}
 
 	left := deleteAll(t, c, "mesh-one", DeleteOptions{Owner: set.Owner})
-	if len(left.Kept) != 27 || !slices.Contains(left.Kept, "CustomResourceDefinition serviceexports.multicluster.x-k8s.io") {
-		t.Errorf("kept %v, want the 27 definitions", left.Kept)
+	if len(left.Kept) != 28 || !slices.Contains(left.Kept, "CustomResourceDefinition serviceexports.multicluster.x-k8s.io") {
+		t.Errorf("kept %v, want the 28 definitions", left.Kept)
 	}
 	var role metav1.PartialObjectMetadata
 	role.SetGroupVersionKind(schema.GroupVersionKind{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRole"})

@@ -138,6 +138,7 @@ func placeOf(s *scope) place {
 	}
 	return place{
 		member: s.member.Name, meshID: meshID, network: s.facts.Network, trustDomain: s.facts.TrustDomain, locality: s.member.Spec.Locality,
+		checks: s.federation.Spec.EastWestGateway.HealthCheck,
 	}
 }
 

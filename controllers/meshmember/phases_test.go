@@ -278,10 +278,24 @@ func TestValues(t *testing.T) {
 			"multiCluster": object{"clusterName": "west"}, "locality": object{"region": "eu", "zone": ""},
 		},
 		"meshConfig": object{"trustDomain": "west.shop.example", "accessLogFile": "/dev/stdout"},
-		"federation": object{"enabled": true},
+		"federation": object{"enabled": true, "gatewayChecks": object{"enabled": true}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("control plane (-want +got):\n%s", diff)
+	}
+	p.checks = v1alpha1.GatewayHealthCheck{
+		Disabled: true, Interval: &metav1.Duration{Duration: 3 * time.Second}, Timeout: &metav1.Duration{Duration: 500 * time.Millisecond},
+		UnhealthyThreshold: 4, HealthyThreshold: 5,
+	}
+	checked, err := controlPlaneValues(p, Images{}, v1alpha1.Component{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = object{"enabled": true, "gatewayChecks": object{
+		"enabled": false, "interval": "3s", "timeout": "500ms", "unhealthyThreshold": int64(4), "healthyThreshold": int64(5),
+	}}
+	if diff := cmp.Diff(want, checked["federation"]); diff != "" {
+		t.Errorf("checks (-want +got):\n%s", diff)
 	}
 	got, err = gatewayValues(p, Images{Hub: "isthmesh", Tag: "v1"}, v1alpha1.EastWestGateway{Replicas: 2, Port: 443, ServiceType: "NodePort", Values: &apiextensionsv1.JSON{Raw: []byte(`{"replicaCount":5,"service":{"annotations":{"a":"b"}}}`)}})
 	if err != nil {

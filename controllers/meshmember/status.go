@@ -35,6 +35,7 @@ func statusOf(member *v1alpha1.MeshMember, f Facts, now time.Time) v1alpha1.Mesh
 	}
 	if f.Stream != nil {
 		out.Sync = syncStatus(f)
+		out.Gateway.Unreached = unreachedStatus(f.Stream.Unreached)
 	}
 	conditions := status.Complete([]metav1.Condition{
 		reachable(f), trustReady(f, out.Trust, now), controlPlaneReady(f), gatewayReady(f), endpointsSynced(f, member.Status, now),
@@ -101,8 +102,12 @@ func controlPlaneReady(f Facts) metav1.Condition {
 
 func gatewayReady(f Facts) metav1.Condition {
 	c := component(v1alpha1.GatewayReady, f, f.Gateway)
-	if c.Status == metav1.ConditionTrue && f.Address != nil && f.Address.Problem != nil {
+	switch {
+	case c.Status != metav1.ConditionTrue:
+	case f.Address != nil && f.Address.Problem != nil:
 		return status.False(v1alpha1.GatewayReady, f.Address.Problem.Reason, "%s", f.Address.Problem.Message)
+	case f.Stream != nil && len(f.Stream.Unreached) > 0:
+		return status.False(v1alpha1.GatewayReady, v1alpha1.ReasonGatewayUnreached, "%s", unreachedMessage(f.Stream.Unreached))
 	}
 	return c
 }

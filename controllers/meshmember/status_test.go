@@ -111,6 +111,9 @@ var states = map[string]struct {
 			Status:     v1alpha1.MeshMemberStatus{Gateway: v1alpha1.GatewayStatus{Addresses: []string{"192.0.2.7:15443"}}},
 		}})
 	}), trust: enrolledTrust, reason: v1alpha1.ReasonGatewayAddressConflict},
+	"GatewayUnreached": {facts: with(func(f *Facts) {
+		f.Stream.Unreached = []hub.UnreachedGateway{{Address: "192.0.2.21:15443", From: []string{"east", "north"}}}
+	}), trust: enrolledTrust, reason: v1alpha1.ReasonGatewayUnreached},
 	"Disconnected": {facts: with(func(f *Facts) { f.Stream = &hub.Status{LastError: "connection lost", Exported: 3} }), trust: enrolledTrust, reason: v1alpha1.ReasonDisconnected},
 	"Joining":      {facts: with(func(f *Facts) { f.Stream = &hub.Status{} }), trust: v1alpha1.MemberTrustStatus{IntermediateSerial: "4f", IntermediateNotAfter: &metav1.Time{Time: now.Add(time.Hour)}, EnrolledAt: &metav1.Time{Time: now.Add(-time.Second)}}, reason: v1alpha1.ReasonProgressing},
 	"Syncing":      {facts: with(func(f *Facts) { f.Stream = &hub.Status{Connected: 1} }), trust: enrolledTrust, reason: v1alpha1.ReasonSyncing},

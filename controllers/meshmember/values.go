@@ -34,6 +34,7 @@ type Images struct{ Hub, Tag string }
 type place struct {
 	member, meshID, network, trustDomain string
 	locality                             v1alpha1.Locality
+	checks                               v1alpha1.GatewayHealthCheck
 }
 
 // object is shorthand for values.
@@ -61,9 +62,27 @@ func controlPlaneFixed(p place) object {
 			"locality":       object{"region": p.locality.Region, "zone": p.locality.Zone},
 		},
 		"meshConfig": object{"trustDomain": p.trustDomain},
-		"federation": object{"enabled": true},
+		"federation": object{"enabled": true, "gatewayChecks": checkValues(p.checks)},
 		"revision":   "",
 	}
+}
+
+// checkValues of the checks of gateways; what isn't said is the chart's.
+func checkValues(c v1alpha1.GatewayHealthCheck) object {
+	out := object{"enabled": !c.Disabled}
+	if c.Interval != nil {
+		out["interval"] = c.Interval.Duration.String()
+	}
+	if c.Timeout != nil {
+		out["timeout"] = c.Timeout.Duration.String()
+	}
+	if c.UnhealthyThreshold > 0 {
+		out["unhealthyThreshold"] = int64(c.UnhealthyThreshold)
+	}
+	if c.HealthyThreshold > 0 {
+		out["healthyThreshold"] = int64(c.HealthyThreshold)
+	}
+	return out
 }
 
 // gatewayValues does the same for the east-west gateway.

@@ -28,6 +28,8 @@ func In(in ingest.Input) func(Object) (Seen, bool) {
 			return find(in.PeerAuthentications, o)
 		case "ProxyConfig":
 			return find(i.ProxyConfigs, o)
+		case "RateLimitPolicy":
+			return find(in.RateLimitPolicies, o)
 		case "RequestAuthentication":
 			return find(i.RequestAuthentications, o)
 		case "ServiceEntry":
@@ -58,7 +60,7 @@ const gatewayOfAPI = "Gateway.gateway.networking.k8s.io"
 // tell each other what proxies reject: their statuses are another controller's.
 var reported = map[string]bool{
 	gatewayOfAPI: true, "ListenerSet": true, "HTTPRoute": true, "GRPCRoute": true, "TLSRoute": true, "TCPRoute": true, "UDPRoute": true,
-	"BackendTLSPolicy": true,
+	"BackendTLSPolicy": true, "RateLimitPolicy": true,
 }
 
 func ofGatewayAPI(in ingest.Input, o Object) (Seen, bool) {

@@ -12,14 +12,11 @@ import (
 )
 
 // Choose the Telemetries of a mesh that say something of a workload's, or gateway's,
-// access log, the widest first: the root namespace's, the namespace's, each the
+// access log and metrics, the widest first: the root namespace's, the namespace's, each the
 // oldest that has no target, and then all of the namespace that have the proxy for a
 // target, as in Istio.
 func Choose(m *model.Mesh, g policy.Guarded) []*model.Telemetry {
-	root := ""
-	if m.Settings != nil {
-		root = m.Settings.RootNamespace
-	}
+	root := m.Settings.Root()
 	whole := func(namespace string) *model.Telemetry {
 		i := slices.IndexFunc(m.Telemetries, func(t *model.Telemetry) bool { return t.Namespace == namespace && !targeted(t) })
 		if i < 0 {
@@ -37,7 +34,7 @@ func Choose(m *model.Mesh, g policy.Guarded) []*model.Telemetry {
 			out = append(out, t)
 		}
 	}
-	return slices.DeleteFunc(out, func(t *model.Telemetry) bool { return t == nil || len(t.Logs) == 0 })
+	return slices.DeleteFunc(out, func(t *model.Telemetry) bool { return t == nil || len(t.Logs)+len(t.Metrics) == 0 })
 }
 
 func targeted(t *model.Telemetry) bool { return t.Target.Selector != "" || len(t.Target.Refs) > 0 }

@@ -4,6 +4,7 @@ package accesslog
 
 import (
 	"fmt"
+	"slices"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -15,9 +16,10 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/standardmetrics"
 )
 
-// Logs are what the listeners of some proxies log, on each side of calls.
+// Logs are what the listeners of some proxies log and count, on each side of calls.
 type Logs struct {
 	settings *model.Settings
 	gateway  bool
@@ -30,6 +32,8 @@ type side struct {
 	logs []*accesslogv3.AccessLog
 	// own: the mesh's own logs stay.
 	own bool
+	// metrics are changed; nil for not at all.
+	metrics *standardmetrics.Change
 }
 
 // New makes the logs of Telemetries, which are sorted as Choose sorts them. Gateways
@@ -37,7 +41,7 @@ type side struct {
 func New(s *model.Settings, chosen []*model.Telemetry, gateway bool) *Logs {
 	of := func(mode model.PluginMode) side {
 		logs, said := logsOf(s, chosen, mode)
-		out := side{own: !said}
+		out := side{own: !said, metrics: standardmetrics.NewChange(chosen, mode)}
 		for _, l := range logs {
 			made := envoy.Logger(envoy.LogProvider(s, l.provider))
 			if l.filter != "" {
@@ -60,32 +64,26 @@ func holds(expression string) *accesslogv3.AccessLogFilter {
 
 // Listener with these logs; the same resource when the mesh's own stay.
 func (of *Logs) Listener(r *envoy.Resource) (*envoy.Resource, error) {
-	m, err := r.Message()
-	if err != nil {
-		return nil, err
-	}
-	l, ok := m.(*listenerv3.Listener)
-	if !ok || l.GetInternalListener() != nil {
-		return r, nil
-	}
-	at := of.client
-	if !of.gateway && l.GetTrafficDirection() == corev3.TrafficDirection_INBOUND {
-		at = of.server
-	}
-	if at.own {
-		return r, nil
-	}
-	if of.refuses(l) {
-		l.AccessLog = at.refused()
-	}
-	for _, c := range append(l.GetFilterChains(), l.GetDefaultFilterChain()) {
-		for _, f := range c.GetFilters() {
-			if err := at.filter(f); err != nil {
-				return nil, fmt.Errorf("listener %q: %w", r.Name, err)
+	return envoy.RewriteListener(r, func(l *listenerv3.Listener) (bool, error) {
+		at := of.client
+		if !of.gateway && l.GetTrafficDirection() == corev3.TrafficDirection_INBOUND {
+			at = of.server
+		}
+		if at.own && at.metrics == nil {
+			return false, nil
+		}
+		if !at.own && of.refuses(l) {
+			l.AccessLog = at.refused()
+		}
+		for _, c := range append(l.GetFilterChains(), l.GetDefaultFilterChain()) {
+			for _, f := range c.GetFilters() {
+				if err := at.filter(f); err != nil {
+					return false, err
+				}
 			}
 		}
-	}
-	return envoy.NewResource(r.Name, l)
+		return true, nil
+	})
 }
 
 // refuses is true for listeners that log what none of their chains takes: those that
@@ -110,6 +108,18 @@ func (s side) refused() []*accesslogv3.AccessLog {
 	return out
 }
 
+// loggers in place of others: access logs, unless the mesh's own stay, and metrics.
+func (s side) loggers(was, now []*accesslogv3.AccessLog) ([]*accesslogv3.AccessLog, error) {
+	metrics, err := s.metrics.Loggers(was)
+	if err != nil {
+		return nil, err
+	}
+	if s.own {
+		now = slices.DeleteFunc(was, func(l *accesslogv3.AccessLog) bool { return l.GetName() == standardmetrics.Logger })
+	}
+	return slices.Concat(now, metrics), nil
+}
+
 // filter that logs gets these logs.
 func (s side) filter(f *listenerv3.Filter) error {
 	var m proto.Message
@@ -119,15 +129,25 @@ func (s side) filter(f *listenerv3.Filter) error {
 		if err := f.GetTypedConfig().UnmarshalTo(h); err != nil {
 			return fmt.Errorf("read its HTTP connection manager: %w", err)
 		}
-		h.AccessLog = s.logs
-		m = h
+		logs, err := s.loggers(h.GetAccessLog(), s.logs)
+		if err != nil {
+			return err
+		}
+		h.AccessLog, m = logs, h
 	case envoy.TCPFilter:
 		p := &tcpproxyv3.TcpProxy{}
 		if err := f.GetTypedConfig().UnmarshalTo(p); err != nil {
 			return fmt.Errorf("read its TCP proxy: %w", err)
 		}
-		p.AccessLog = s.logs
-		m = p
+		now := s.logs
+		if p.GetAccessLogOptions().GetFlushAccessLogOnConnected() {
+			now = standardmetrics.Ended(now)
+		}
+		logs, err := s.loggers(p.GetAccessLog(), now)
+		if err != nil {
+			return err
+		}
+		p.AccessLog, m = logs, p
 	default:
 		return nil
 	}

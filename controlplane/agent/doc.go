@@ -12,6 +12,7 @@
 //	health     is the proxy ready
 //	drain      ending without cutting anybody off
 //	probe      the kubelet's probes, sent on to the application
+//	readiness  on a machine: the application's own probe, told the control plane
 //	metrics    Envoy's and the application's metrics as one page
 //	nds, dns   names that only the mesh knows, answered to the pod
 //	redirect   the pod's traffic led through Envoy (run before, by itself)

@@ -59,6 +59,9 @@ func Run(ctx context.Context, s Settings) (int, error) {
 		return serveStatus(parts, s.StatusPort, statusHandler(s, ready, drainer, envoy, names, quit))
 	})
 	group.Go(func() error { return names.serve(parts) })
+	group.Go(func() error {
+		return watchApplication(parts, ctx.Done(), s, node, controlPlane, ready, names.leaf.Load)
+	})
 
 	patcher := newPatcher(s, node, controlPlane, names.leaf.Load)
 	issued := make(chan struct{})
@@ -67,6 +70,7 @@ func Run(ctx context.Context, s Settings) (int, error) {
 			Address: s.CA, ServerName: nameOr(s.CAName, s.CA), ServerID: controlPlane,
 			RootFile: s.RootFile, TokenFile: s.TokenFile,
 			Identity: s.Identity(), Cluster: s.Node.ClusterID, TTL: s.CertificateTTL,
+			Keep: s.CertificateDirectory,
 		},
 		Clock: clock.RealClock{}, Random: rand.Float64,
 		Publish: func(leaf *csr.Leaf) {

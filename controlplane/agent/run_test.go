@@ -240,8 +240,8 @@ func TestRun(t *testing.T) {
 		}
 		_, body, err = get(http.MethodGet, p.url(s.MetricsPort, "/stats/prometheus"))
 		check(t, err)
-		if !strings.Contains(body, "envoy_server_live{} 1") {
-			t.Error("no metrics on Envoy's own port")
+		if !strings.Contains(body, "envoy_server_live{} 1") || strings.Contains(body, "orders_total") || strings.Contains(body, "istio_agent_") {
+			t.Errorf("on Envoy's own port, not Envoy's metrics alone:\n%s", body)
 		}
 		if code, _, _ := get(http.MethodGet, p.url(s.MetricsPort, "/config_dump")); code != http.StatusNotFound {
 			t.Errorf("administration answers %d on the port of metrics", code)

@@ -16,6 +16,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/agent/metrics"
 	"github.com/isthmesh/isthmesh/controlplane/agent/probe"
 	"github.com/isthmesh/isthmesh/controlplane/agent/process"
+	"github.com/isthmesh/isthmesh/controlplane/agent/readiness"
 	"github.com/isthmesh/isthmesh/federation/trust"
 )
 
@@ -42,6 +43,9 @@ type Settings struct {
 	CA, CAName               string
 	CertificateTTL           time.Duration
 	RootFile, TokenFile      string
+	// CertificateDirectory is where the certificate is kept for the next request;
+	// empty where the token is always fresh.
+	CertificateDirectory string
 
 	// Directory holds the bootstrap and the secret socket.
 	Directory string
@@ -77,6 +81,9 @@ type Settings struct {
 	AdminPort, StatusPort, HealthPort, MetricsPort, DNSPort uint16
 	// Probes of the application that the kubelet sends to the agent.
 	Probes probe.Probers
+	// Readiness of a machine's application, which the control plane is told; nil
+	// for none.
+	Readiness *readiness.Probe
 	// Application is where the application's own metrics are; nil for none.
 	Application *metrics.Source
 	// Nameservers and Search of the pod, for DNS.

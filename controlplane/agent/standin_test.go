@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/url"
@@ -31,6 +32,7 @@ import (
 	securityv1 "istio.io/api/security/v1alpha1"
 
 	"github.com/isthmesh/isthmesh/controlplane/agent/nds"
+	"github.com/isthmesh/isthmesh/controlplane/agent/readiness"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 )
 
@@ -62,6 +64,12 @@ type standIn struct {
 	// refused is what was last said of such patches; answered counts answers to them.
 	refused  string
 	answered int
+	// health are the states that the agent told, with a line for each new stream.
+	health []string
+	// proven is how certificates were asked for: by "token" or "certificate".
+	proven []string
+	// noToken refuses all tokens, as if they had expired.
+	noToken bool
 }
 
 func newStandIn(t *testing.T, ttl time.Duration) *standIn {
@@ -104,7 +112,7 @@ func (c *standIn) start(t *testing.T, address string) {
 	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
 		Certificates: []tls.Certificate{{Certificate: [][]byte{certificate}, PrivateKey: key}},
 		ClientAuth:   tls.VerifyClientCertIfGiven, ClientCAs: clients,
-	})), grpc.StreamInterceptor(onlyTestIdentity))
+	})), grpc.ChainStreamInterceptor(onlyTestIdentity, c.hears))
 	securityv1.RegisterIstioCertificateServiceServer(server, c)
 	classify := func(typeURL string) string { return typeURL }
 	cache := &cachev3.MuxCache{
@@ -138,18 +146,58 @@ func (c *standIn) start(t *testing.T, address string) {
 
 // onlyTestIdentity lets streams pass that show the workload's certificate.
 func onlyTestIdentity(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	p, _ := peer.FromContext(stream.Context())
-	info, ok := p.AuthInfo.(credentials.TLSInfo)
-	if !ok || len(info.State.VerifiedChains) == 0 || info.State.PeerCertificates[0].URIs[0].String() != testIdentity {
+	if !showsTestIdentity(stream.Context()) {
 		return status.Error(codes.Unauthenticated, "no certificate of the workload")
 	}
 	return next(srv, stream)
 }
 
+func showsTestIdentity(ctx context.Context) bool {
+	p, _ := peer.FromContext(ctx)
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	return ok && len(info.State.VerifiedChains) > 0 && info.State.PeerCertificates[0].URIs[0].String() == testIdentity
+}
+
+// hears what streams say of the application's health; the rest is for xDS.
+func (c *standIn) hears(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	return next(srv, &hearing{stream, c})
+}
+
+type hearing struct {
+	grpc.ServerStream
+	c *standIn
+}
+
+func (h *hearing) RecvMsg(m any) error {
+	for {
+		if err := h.ServerStream.RecvMsg(m); err != nil {
+			return err
+		}
+		r, ok := m.(*discoveryv3.DeltaDiscoveryRequest)
+		if !ok || r.GetTypeUrl() != readiness.Type {
+			return nil
+		}
+		state := "ready"
+		if e := r.GetErrorDetail(); e != nil {
+			state = fmt.Sprintf("%d %s", e.GetCode(), e.GetMessage())
+		}
+		h.c.mu.Lock()
+		if n := r.GetNode(); n != nil {
+			h.c.health = append(h.c.health, "stream of "+n.GetId()+" in "+n.GetMetadata().GetFields()["AUTO_REGISTER_GROUP"].GetStringValue())
+		}
+		h.c.health = append(h.c.health, state)
+		h.c.mu.Unlock()
+	}
+}
+
 func (c *standIn) CreateCertificate(ctx context.Context, r *securityv1.IstioCertificateRequest) (*securityv1.IstioCertificateResponse, error) {
-	md, _ := metadata.FromIncomingContext(ctx)
-	if got := md.Get("authorization"); len(got) != 1 || got[0] != "Bearer "+testToken {
-		return nil, status.Error(codes.Unauthenticated, "token not known")
+	how := "certificate"
+	if !showsTestIdentity(ctx) {
+		how = "token"
+		md, _ := metadata.FromIncomingContext(ctx)
+		if got := md.Get("authorization"); len(got) != 1 || got[0] != "Bearer "+testToken || c.noToken {
+			return nil, status.Error(codes.Unauthenticated, "token not known")
+		}
 	}
 	block, _ := pem.Decode([]byte(r.GetCsr()))
 	if block == nil {
@@ -169,7 +217,7 @@ func (c *standIn) CreateCertificate(ctx context.Context, r *securityv1.IstioCert
 		return nil, err
 	}
 	c.mu.Lock()
-	c.issued = append(c.issued, leaf.SerialNumber.Text(16))
+	c.issued, c.proven = append(c.issued, leaf.SerialNumber.Text(16)), append(c.proven, how)
 	c.mu.Unlock()
 	return &securityv1.IstioCertificateResponse{CertChain: []string{certPEM(der), certPEM(c.root.Raw)}}, nil
 }

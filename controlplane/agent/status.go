@@ -27,7 +27,7 @@ import (
 // metrics and the application's probes to anybody, draining and quitting to
 // the pod alone.
 func statusHandler(s Settings, ready *health.Checker, drainer *drain.Drainer, envoy *admin.Client, n *names, quit func()) http.Handler {
-	page, registerer := metrics.New(envoy, s.Application)
+	page, registerer := metrics.New(envoy, s.Application, s.workload(), s.Node.Version)
 	if n.server != nil {
 		n.server.Register(registerer)
 	}
@@ -49,6 +49,7 @@ func statusHandler(s Settings, ready *health.Checker, drainer *drain.Drainer, en
 	mux := http.NewServeMux()
 	mux.Handle("GET /healthz/ready", ready)
 	mux.Handle("GET /stats/prometheus", page)
+	mux.HandleFunc("GET "+bootstrap.EnvoyMetricsPath, page.ServeEnvoy)
 	mux.Handle("GET /app-health/", probes)
 	mux.Handle("GET /app-lifecycle/", probes)
 	mux.Handle("POST /drain", local(func(w http.ResponseWriter, r *http.Request) {

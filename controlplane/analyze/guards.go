@@ -51,7 +51,7 @@ func (a *analysis) guarded(o model.Origin, t model.Target) []*model.Workload {
 	}
 	if len(out) == 0 && t.Selector != "" {
 		where := "of this namespace"
-		if o.Namespace == a.root() {
+		if o.Namespace == a.mesh.Settings.Root() {
 			where = "of the mesh"
 		}
 		a.tell(o, "spec.selector", SelectsNothing, "no workload %s has the labels %q, so the policy applies to nothing; correct them", where, t.Selector)
@@ -59,16 +59,9 @@ func (a *analysis) guarded(o model.Origin, t model.Target) []*model.Workload {
 	return out
 }
 
-func (a *analysis) root() string {
-	if a.mesh.Settings == nil {
-		return ""
-	}
-	return a.mesh.Settings.RootNamespace
-}
-
 // under is true when a policy without targetRefs holds for a workload.
 func (a *analysis) under(o model.Origin, t model.Target, w *model.Workload) bool {
-	return len(t.Refs) == 0 && (o.Namespace == w.Namespace || o.Namespace == a.root()) && t.Selector.Select(w.Labels)
+	return len(t.Refs) == 0 && (o.Namespace == w.Namespace || o.Namespace == a.mesh.Settings.Root()) && t.Selector.Select(w.Labels)
 }
 
 // provider of a CUSTOM policy must be a service that can be asked.

@@ -27,7 +27,7 @@ func (a *analysis) policies() {
 		for i := range p.Policy.Ports {
 			port := p.Policy.Ports[i].Port
 			if !hasPort(s.Service, port) {
-				a.tell(p.Origin, fmt.Sprintf("spec.trafficPolicy.portLevelSettings[%d]", i), PortNotFound, "%q has no port %d; it has %s", p.Host, port, ports(s.Service))
+				a.tell(p.Origin, fmt.Sprintf("spec.trafficPolicy.portLevelSettings[%d]", port), PortNotFound, "%q has no port %d; it has %s", p.Host, port, ports(s.Service))
 			}
 		}
 		for i := range p.Subsets {

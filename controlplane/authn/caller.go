@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/isthmesh/isthmesh/controlplane/peer"
 	"github.com/isthmesh/isthmesh/federation/trust"
 )
 
@@ -25,6 +26,8 @@ type Caller struct {
 	Namespace, ServiceAccount string
 	// PodName and PodUID when the token is bound to a pod; a certificate doesn't tell.
 	PodName, PodUID string
+	// Holder is what the CA wrote of its workload into the certificate; zero with a token.
+	Holder peer.Peer
 	// NotAfter is when the proof expires.
 	NotAfter time.Time
 }

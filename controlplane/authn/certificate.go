@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 
+	holder "github.com/isthmesh/isthmesh/controlplane/peer"
 	"github.com/isthmesh/isthmesh/federation/trust"
 )
 
@@ -51,6 +52,11 @@ func (c certificates) authenticate(ctx context.Context) (*Caller, error) {
 		return nil, fmt.Errorf("client certificate: %w", err)
 	}
 	caller := &Caller{Identity: id, Namespace: namespace, ServiceAccount: account, NotAfter: chain[0].NotAfter}
+	for _, name := range chain[0].DNSNames {
+		if of, ok := holder.Parse(name); ok {
+			caller.Holder = of
+		}
+	}
 	for _, cert := range chain {
 		if cert.NotAfter.Before(caller.NotAfter) {
 			caller.NotAfter = cert.NotAfter

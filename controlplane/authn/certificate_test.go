@@ -19,6 +19,7 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/authn"
 	"github.com/isthmesh/isthmesh/controlplane/authn/authntest"
+	holder "github.com/isthmesh/isthmesh/controlplane/peer"
 	"github.com/isthmesh/isthmesh/federation/trust"
 )
 
@@ -98,6 +99,11 @@ func TestClientCertificate(t *testing.T) {
 			}
 			leaf := must[*x509.Certificate](t)(x509.ParseCertificate(test.cert.Certificate[0]))
 			want := &authn.Caller{Identity: spiffeid.RequireFromString(cart), Namespace: "shop", ServiceAccount: "cart", NotAfter: leaf.NotAfter}
+			if len(leaf.DNSNames) > 0 { // what the CA wrote of the workload
+				want.Holder = holder.Peer{
+					Workload: "cart", Namespace: "shop", App: "cart", Version: "v1", CanonicalService: "cart", CanonicalRevision: "v1", Cluster: "west",
+				}
+			}
 			if diff := cmp.Diff(want, caller, sameCaller); diff != "" {
 				t.Errorf("caller differs (-want +got):\n%s", diff)
 			}

@@ -46,7 +46,7 @@ func FuzzSignCSR(f *testing.F) {
 // FuzzCreateCertificate: the same with the request as it comes from the wire.
 func FuzzCreateCertificate(f *testing.F) {
 	a := newAuthority(f, &clock{}, memberSigner(f, newRoot(f), west, 0))
-	s := ca.NewServer(a, always{}, ca.NewMetrics(prometheus.NewRegistry(), a), 0)
+	s := ca.NewServer(a, always{}, ca.NewMetrics(prometheus.NewRegistry(), a), nil, 0)
 	f.Add(pemCSR(csrOf(f, ecKey(f), x509.CertificateRequest{})), int64(0), "ClusterID", "west")
 	f.Add("-----BEGIN CERTIFICATE REQUEST-----\n\n-----END CERTIFICATE REQUEST-----", int64(1), "ImpersonatedIdentity", "spiffe://a/b")
 	f.Add("-----BEGIN NEW CERTIFICATE REQUEST-----\nAAAA", int64(-5), "", "\x00")

@@ -19,6 +19,7 @@ import (
 	securityv1alpha1 "istio.io/api/security/v1alpha1"
 
 	"github.com/isthmesh/isthmesh/controlplane/authn"
+	"github.com/isthmesh/isthmesh/controlplane/peer"
 )
 
 // maxCSR is several times the size of the largest request that a key of an
@@ -37,15 +38,23 @@ type Server struct {
 	authenticator authn.Authenticator
 	metrics       *Metrics
 	signing       chan struct{}
+	holders       Holders
+}
+
+// Holders tells what stands in a certificate of who holds it, for the metrics of its
+// peers. What it doesn't know is empty.
+type Holders interface {
+	Of(ctx context.Context, caller *authn.Caller) (peer.Peer, error)
 }
 
 // NewServer returns a Server. At most concurrency requests are signed at one
-// time, four per CPU when zero; others wait for as long as their caller does.
-func NewServer(authority *Authority, authenticator authn.Authenticator, metrics *Metrics, concurrency int) *Server {
+// time, four per CPU when zero; others wait for as long as their caller does. Without
+// holders, certificates have nothing but an identity.
+func NewServer(authority *Authority, authenticator authn.Authenticator, metrics *Metrics, holders Holders, concurrency int) *Server {
 	if concurrency <= 0 {
 		concurrency = 4 * runtime.GOMAXPROCS(0)
 	}
-	return &Server{authority: authority, authenticator: authenticator, metrics: metrics, signing: make(chan struct{}, concurrency)}
+	return &Server{authority: authority, authenticator: authenticator, metrics: metrics, holders: holders, signing: make(chan struct{}, concurrency)}
 }
 
 // Register adds the service to a gRPC server.
@@ -92,13 +101,14 @@ func (s *Server) sign(ctx context.Context, caller *authn.Caller, req *securityv1
 		s.metrics.failed.WithLabelValues("TTL_ERROR").Inc()
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
+	names := s.attested(ctx, caller)
 	select {
 	case s.signing <- struct{}{}:
 		defer func() { <-s.signing }()
 	case <-ctx.Done():
 		return nil, status.FromContextError(ctx.Err()).Err()
 	}
-	signed, err := s.authority.Sign(Request{CSR: der, ID: caller.Identity, TTL: ttl})
+	signed, err := s.authority.Sign(Request{CSR: der, ID: caller.Identity, DNSNames: names, TTL: ttl})
 	switch {
 	case errors.Is(err, ErrRequest):
 		s.metrics.failed.WithLabelValues("CSR_ERROR").Inc()
@@ -108,6 +118,19 @@ func (s *Server) sign(ctx context.Context, caller *authn.Caller, req *securityv1
 		return nil, status.Error(codes.Unavailable, err.Error())
 	}
 	return signed, nil
+}
+
+// attested is the DNS name that tells peers who holds the certificate. No certificate
+// fails for want of it.
+func (s *Server) attested(ctx context.Context, caller *authn.Caller) []string {
+	if s.holders == nil {
+		return nil
+	}
+	of, err := s.holders.Of(ctx, caller)
+	if err != nil {
+		logr.FromContextOrDiscard(ctx).Info("a certificate says less of its workload", "identity", caller.Identity.String(), "cause", err.Error())
+	}
+	return []string{of.String()}
 }
 
 // decodeCSR takes the one PEM block that a request must consist of.

@@ -8,6 +8,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +28,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/authn"
 	"github.com/isthmesh/isthmesh/controlplane/authn/authntest"
 	"github.com/isthmesh/isthmesh/controlplane/ca"
+	"github.com/isthmesh/isthmesh/controlplane/peer"
 	"github.com/isthmesh/isthmesh/federation/trust"
 )
 
@@ -42,7 +45,23 @@ type service struct {
 	address   string
 }
 
-func newService(t testing.TB) *service {
+// told is what the holders of certificates are by the pods of their tokens; the others
+// can't be found out.
+type told map[string]peer.Peer
+
+func (h told) Of(_ context.Context, c *authn.Caller) (peer.Peer, error) {
+	if of, ok := h[c.PodName]; ok {
+		return of, nil
+	}
+	if c.Holder != (peer.Peer{}) {
+		return c.Holder, nil
+	}
+	return peer.Peer{Namespace: c.Namespace}, errors.New("nobody knows")
+}
+
+func newService(t testing.TB) *service { return newServiceTelling(t, nil) }
+
+func newServiceTelling(t testing.TB, holders told) *service {
 	t.Helper()
 	s := &service{t: t, clock: &clock{}, root: newRoot(t), metrics: prometheus.NewRegistry()}
 	s.api = authntest.New(s.clock.Now)
@@ -52,7 +71,11 @@ func newService(t testing.TB) *service {
 	}))
 	own := s.authority.ServerCertificate([]string{serverName})
 	g := grpc.NewServer(grpc.Creds(credentials.NewTLS(authn.ServerConfig(own.GetCertificate, s.authority.Roots))))
-	ca.NewServer(s.authority, authenticator, ca.NewMetrics(s.metrics, s.authority), 0).Register(g)
+	var of ca.Holders
+	if holders != nil {
+		of = holders
+	}
+	ca.NewServer(s.authority, authenticator, ca.NewMetrics(s.metrics, s.authority), of, 0).Register(g)
 	s.address = authntest.Serve(t, g)
 	return s
 }
@@ -91,6 +114,12 @@ func (s *service) token(t authntest.Token) string {
 // checkIssued holds what was issued against what cart may get, whatever was asked for.
 func (s *service) checkIssued(t *testing.T, chain []string) *x509.Certificate {
 	t.Helper()
+	return s.checkNames(t, chain)
+}
+
+// checkNames is checkIssued of a certificate that has DNS names.
+func (s *service) checkNames(t *testing.T, chain []string, names ...string) *x509.Certificate {
+	t.Helper()
 	var ders [][]byte
 	for _, text := range chain[:len(chain)-1] {
 		block, rest := pem.Decode([]byte(text))
@@ -109,7 +138,7 @@ func (s *service) checkIssued(t *testing.T, chain []string) *x509.Certificate {
 	}
 	leaf := parse(t, ders[0])
 	switch now := s.clock.Now(); {
-	case len(leaf.URIs) != 1, len(leaf.DNSNames)+len(leaf.IPAddresses)+len(leaf.EmailAddresses) != 0:
+	case len(leaf.URIs) != 1, !slices.Equal(leaf.DNSNames, names), len(leaf.IPAddresses)+len(leaf.EmailAddresses) != 0:
 		t.Errorf("issued names are %v %v %v %v", leaf.URIs, leaf.DNSNames, leaf.IPAddresses, leaf.EmailAddresses)
 	case leaf.Subject.String() != "":
 		t.Errorf("issued subject is %q", leaf.Subject)
@@ -174,6 +203,36 @@ func TestCreateCertificate(t *testing.T) {
 	}
 }
 
+// TestHolder: a certificate says of its workload what the CA knows, nothing that the
+// request says, and verifies below a member's constrained CA. It is issued whatever
+// can't be found out, and the next one for it says the same.
+func TestHolder(t *testing.T) {
+	of := peer.Peer{
+		Workload: "cart-v1", Namespace: "shop", App: "cart", Version: "1..2", CanonicalService: "cart", CanonicalRevision: "v1", Cluster: "west.",
+	}
+	const known = "cart-v1|shop|cart||cart|v1|"
+	s := newServiceTelling(t, told{"cart-0": of})
+	key := newKey(t)
+	lies := must[[]byte](t)(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{"bank|bank|bank|v1|bank|v1|east"}}, ecKey(t)))
+	for name, c := range map[string]struct{ pod, want string }{
+		"Known": {"cart-0", known}, "Unknown": {"cart-1", "|shop|||||"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			chain, err := s.create(s.client(nil), &securityv1alpha1.IstioCertificateRequest{Csr: pemCSR(lies)}, s.token(authntest.Token{Pod: c.pod, PodUID: "uid"}))
+			wantErr(t, err, "")
+			s.checkNames(t, chain, c.want)
+		})
+	}
+	chain, err := s.create(s.client(nil), &securityv1alpha1.IstioCertificateRequest{Csr: pemCSR(must[[]byte](t)(trust.NewCSR(key, rand.Reader)))}, s.token(authntest.Token{Pod: "cart-0", PodUID: "uid"}))
+	wantErr(t, err, "")
+	leaf := s.checkNames(t, chain, known)
+	block, _ := pem.Decode([]byte(chain[1]))
+	held := &tls.Certificate{Certificate: [][]byte{leaf.Raw, block.Bytes}, PrivateKey: key}
+	chain, err = s.create(s.client(held), &securityv1alpha1.IstioCertificateRequest{Csr: pemCSR(lies)})
+	wantErr(t, err, "")
+	s.checkNames(t, chain, known)
+}
+
 // TestCANotReady: a CA without signer is a reason to try again, not the caller's fault.
 func TestCANotReady(t *testing.T) {
 	s := newService(t)
@@ -223,7 +282,7 @@ func TestBusySigner(t *testing.T) {
 	}}))
 	wantErr(t, a.Use(memberSigner(t, newRoot(t), west, 0)), "")
 	starting = false
-	server := ca.NewServer(a, always{}, ca.NewMetrics(prometheus.NewRegistry(), a), 1)
+	server := ca.NewServer(a, always{}, ca.NewMetrics(prometheus.NewRegistry(), a), nil, 1)
 	req := &securityv1alpha1.IstioCertificateRequest{Csr: pemCSR(csrOf(t, ecKey(t), x509.CertificateRequest{}))}
 
 	first := make(chan error, 1)

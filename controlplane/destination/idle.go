@@ -59,8 +59,12 @@ func (d *idle) whole(field string, p, host *model.TrafficPolicy) {
 	for i := range p.Ports {
 		port := &p.Ports[i]
 		on := slices.DeleteFunc(slices.Clone(d.uses), func(u Use) bool { return u.Port != port.Port })
-		if len(on) > 0 {
-			d.part(fmt.Sprintf("%s.portLevelSettings[%d]", field, port.Port), port, host.On(port.Port), summed(on))
+		at, hosts := fmt.Sprintf("%s.portLevelSettings[%d]", field, port.Port), host.On(port.Port)
+		switch {
+		case len(on) > 0:
+			d.part(at, port, hosts, summed(on))
+		case hosts.Port == 0:
+			d.tell(at, fmt.Sprintf("the host has no TCP port %d, so these settings hold nowhere: correct the number, add the port, or remove them", port.Port))
 		}
 	}
 	all := summed(d.uses)

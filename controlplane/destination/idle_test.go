@@ -68,6 +68,11 @@ func TestIdle(t *testing.T) {
 			policy: model.TrafficPolicy{PortPolicy: model.PortPolicy{Connections: requests}, Ports: []model.PortPolicy{{Port: 3306, Balancer: cookie}}},
 			ports:  []model.Port{port(80, model.HTTP), port(3306, model.TCP)}, want: of("spec.trafficPolicy.portLevelSettings[3306]", "loadBalancer.consistentHash.httpCookie"),
 		},
+		"NoSuchPort": {
+			policy:  model.TrafficPolicy{Ports: []model.PortPolicy{{Port: 81, Connections: requests}}},
+			subsets: []model.Subset{{Name: "v1", Policy: model.TrafficPolicy{Ports: []model.PortPolicy{{Port: 81, Connections: requests}, {Port: 82}}}}},
+			ports:   []model.Port{port(80, model.HTTP)}, want: []string{"spec.trafficPolicy.portLevelSettings[81]", "spec.subsets[v1].trafficPolicy.portLevelSettings[82]"},
+		},
 		"RestOfThePorts": {
 			policy: model.TrafficPolicy{PortPolicy: model.PortPolicy{Balancer: cookie}, Ports: []model.PortPolicy{{Port: 80, Connections: requests}}},
 			ports:  []model.Port{port(80, model.HTTP), port(3306, model.TCP)}, want: of("spec.trafficPolicy", "loadBalancer.consistentHash.httpCookie"),

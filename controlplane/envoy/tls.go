@@ -71,6 +71,16 @@ func ClientTLS(limits model.TLSLimits, sni string, alpn, identities []string) *c
 	}}
 }
 
+// AccountTLS is mesh mutual TLS towards any service account of one namespace of a
+// trust domain.
+func AccountTLS(limits model.TLSLimits, sni, domain, namespace string) *corev3.TransportSocket {
+	prefix := anyIdentity + domain + "/ns/" + namespace + "/sa/"
+	names := []*tlsv3.SubjectAltNameMatcher{uri(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: prefix}})}
+	return &corev3.TransportSocket{Name: TLSSocket, ConfigType: &corev3.TransportSocket_TypedConfig{
+		TypedConfig: Any(&tlsv3.UpstreamTlsContext{CommonTlsContext: common(limits, names, nil), Sni: sni}),
+	}}
+}
+
 // ServerTLS is mesh mutual TLS towards callers: any workload of the federation,
 // which is whoever has a SPIFFE ID under the root.
 func ServerTLS(limits model.TLSLimits) *corev3.TransportSocket {

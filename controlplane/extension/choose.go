@@ -14,13 +14,9 @@ import (
 // in which they stand among filters: by phase, then the highest priority first,
 // then by name and namespace.
 func Choose(m *model.Mesh, g policy.Guarded) []*model.WasmPlugin {
-	root := ""
-	if m.Settings != nil {
-		root = m.Settings.RootNamespace
-	}
 	var out []*model.WasmPlugin
 	for _, p := range m.Plugins {
-		if g.Under(root, p.Namespace, p.Target) {
+		if g.Under(m.Settings.Root(), p.Namespace, p.Target) {
 			out = append(out, p)
 		}
 	}

@@ -28,33 +28,23 @@ type Proxy struct {
 // Listener with the filters of plugins, which are sorted as Choose sorts them;
 // the same resource when none is for it.
 func Listener(at Proxy, plugins []*model.WasmPlugin, r *envoy.Resource) (*envoy.Resource, error) {
-	m, err := r.Message()
-	if err != nil {
-		return nil, err
-	}
-	l, ok := m.(*listenerv3.Listener)
-	if !ok || l.GetInternalListener() != nil {
-		return r, nil
-	}
-	changed := false
-	for _, c := range append(slices.Clone(l.GetFilterChains()), l.GetDefaultFilterChain()) {
-		if c == nil || isTrap(c) {
-			continue
+	return envoy.RewriteListener(r, func(l *listenerv3.Listener) (changed bool, err error) {
+		for _, c := range append(slices.Clone(l.GetFilterChains()), l.GetDefaultFilterChain()) {
+			if c == nil || isTrap(c) {
+				continue
+			}
+			of := at.seeing(plugins, l, c)
+			if len(of) == 0 {
+				continue
+			}
+			touched, err := at.chain(c, of, l.GetUdpListenerConfig() != nil)
+			if err != nil {
+				return false, err
+			}
+			changed = changed || touched
 		}
-		of := at.seeing(plugins, l, c)
-		if len(of) == 0 {
-			continue
-		}
-		touched, err := at.chain(c, of, l.GetUdpListenerConfig() != nil)
-		if err != nil {
-			return nil, fmt.Errorf("listener %q: %w", r.Name, err)
-		}
-		changed = changed || touched
-	}
-	if !changed {
-		return r, nil
-	}
-	return envoy.NewResource(r.Name, l)
+		return changed, nil
+	})
 }
 
 // isTrap is true for the chains that only close what went round in circles.

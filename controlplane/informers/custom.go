@@ -66,6 +66,11 @@ func decode[T any, P pointer[T]](u *unstructured.Unstructured) P {
 		out, malformed = P(new(T)), firstLine(err)
 	}
 	identify(out, u, malformed)
+	if u.GetKind() == "WorkloadEntry" {
+		// They tell the entries that are made for machines, and go with them.
+		out.SetOwnerReferences(u.GetOwnerReferences())
+		out.SetDeletionTimestamp(u.GetDeletionTimestamp())
+	}
 	return out
 }
 

@@ -27,6 +27,7 @@ var customKinds = map[schema.GroupVersion][]string{
 	{Group: "extensions.istio.io", Version: "v1alpha1"}:  {"wasmplugins", "trafficextensions"},
 	{Group: "telemetry.istio.io", Version: "v1"}:         {"telemetries"},
 	{Group: "multicluster.x-k8s.io", Version: "v1beta1"}: {"serviceimports"},
+	{Group: "policy.isthmesh.dev", Version: "v1alpha1"}:  {"ratelimitpolicies"},
 	{Group: "gateway.networking.k8s.io", Version: "v1"}: {
 		"gatewayclasses", "gateways", "listenersets", "httproutes", "grpcroutes", "tlsroutes", "tcproutes", "udproutes", "backendtlspolicies",
 	},

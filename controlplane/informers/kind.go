@@ -257,13 +257,14 @@ func sameFields(a, b any) bool {
 	return true
 }
 
-// sameHealth compares the status of WorkloadEntries, which says whether they are
-// healthy and moves no generation. No other kind is kept with a generation and a status.
+// sameHealth compares the status and the owners of WorkloadEntries: whether they
+// are healthy and whose they are moves no generation. No other kind is kept with a
+// generation and either of them.
 func sameHealth[T object](a, b T) bool {
 	left, ok := any(a).(*networking.WorkloadEntry)
 	if !ok {
 		return true
 	}
 	right, ok := any(b).(*networking.WorkloadEntry)
-	return ok && proto.Equal(&left.Status, &right.Status)
+	return ok && proto.Equal(&left.Status, &right.Status) && equality.Semantic.DeepEqual(left.OwnerReferences, right.OwnerReferences)
 }

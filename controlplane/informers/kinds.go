@@ -13,6 +13,7 @@ import (
 	gatewaybeta "sigs.k8s.io/gateway-api/apis/v1beta1"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	policy "github.com/isthmesh/isthmesh/api/policy/v1alpha1"
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
 )
 
@@ -46,5 +47,6 @@ func (s *Set) addCustom(c Clients) error {
 	custom(a, "gateway.networking.k8s.io/v1beta1", "referencegrants", func(in *ingest.Input) *[]*gatewaybeta.ReferenceGrant { return &in.GatewayAPI.ReferenceGrants })
 	custom(a, "gateway.networking.k8s.io/v1", "backendtlspolicies", func(in *ingest.Input) *[]*gatewayv1.BackendTLSPolicy { return &in.GatewayAPI.BackendTLSPolicies })
 	custom(a, "multicluster.x-k8s.io/v1beta1", "serviceimports", func(in *ingest.Input) *[]*mcs.ServiceImport { return &in.ServiceImports })
+	custom(a, "policy.isthmesh.dev/v1alpha1", "ratelimitpolicies", func(in *ingest.Input) *[]*policy.RateLimitPolicy { return &in.RateLimitPolicies })
 	return a.failed
 }

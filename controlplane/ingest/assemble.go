@@ -21,6 +21,7 @@ func (b *build) mesh() *model.Mesh {
 	b.readConfiguration(next.Services)
 	n.configuration.place(last, next)
 	next.Credentials = b.in.Credentials
+	next.Remotes = n.imports.remotes
 	if len(b.changedPods)+len(b.retargeted) > 0 || b.problemsMoved {
 		next.Workloads = shared(last.Workloads, n.workloads())
 	}

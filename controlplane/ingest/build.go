@@ -171,7 +171,7 @@ func (b *build) readShared() {
 			b.pendAll(p.rows.in(ns))
 		}
 	}
-	n.imports = nextImports(b.in.Imports, n.settings, p.imports)
+	n.imports = nextImports(b.in.Imports, b.in.Unreached, n.settings, p.imports)
 	b.pendGroups()
 	b.problemsMoved = p.settings != n.settings || p.rules != n.rules || p.imports != n.imports ||
 		!slices.Equal(p.tableProblems(), n.tableProblems())

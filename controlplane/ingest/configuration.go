@@ -11,6 +11,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/ingest/ingress"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/keep"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/networking"
+	"github.com/isthmesh/isthmesh/controlplane/ingest/ratelimit"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/security"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/telemetry"
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -38,6 +39,7 @@ type configuration struct {
 	ingress    memo[ingress.Input, ingress.Output]
 	extensions memo[extensions.Input, extensions.Output]
 	telemetry  memo[telemetry.Input, telemetry.Output]
+	ratelimit  memo[ratelimit.Input, ratelimit.Output]
 	// hostnames of all services, sorted.
 	hostnames []model.Hostname
 }
@@ -74,7 +76,8 @@ func (b *build) readConfiguration(services []model.ServiceState) {
 		WasmPlugins: i.WasmPlugins, Modules: b.in.Modules, Failures: b.in.ModuleFailures, Settings: b.next.settings.Settings,
 	}, extensions.Build)
 	n.telemetry = p.telemetry.next(telemetry.Input{Telemetries: i.Telemetries, Settings: b.next.settings.Settings}, telemetry.Build)
-	if p.networking.out != n.networking.out || p.gatewayapi.out != n.gatewayapi.out || p.ingress.out != n.ingress.out || p.security.out != n.security.out || p.extensions.out != n.extensions.out || p.telemetry.out != n.telemetry.out {
+	n.ratelimit = p.ratelimit.next(ratelimit.Input{Policies: b.next.custom.limits, Settings: b.next.settings.Settings, Hostnames: n.hostnames}, ratelimit.Build)
+	if p.ratelimit.out != n.ratelimit.out || p.networking.out != n.networking.out || p.gatewayapi.out != n.gatewayapi.out || p.ingress.out != n.ingress.out || p.security.out != n.security.out || p.extensions.out != n.extensions.out || p.telemetry.out != n.telemetry.out {
 		b.problemsMoved = true
 	}
 }
@@ -90,11 +93,12 @@ func (c *configuration) place(last, next *model.Mesh) {
 	next.ProxyConfigs = n.Proxies
 	next.Plugins = c.extensions.out.Plugins
 	next.Telemetries = c.telemetry.out.Telemetries
+	next.RateLimits = c.ratelimit.out.Limits
 	next.Authorizations, next.Authentications = c.security.out.Authorizations, c.security.out.Authentications
 }
 
 func (c *configuration) problems() []model.Problem {
-	return slices.Concat(c.networking.out.Problems, c.gatewayapi.out.Problems, c.ingress.out.Problems, c.security.out.Problems, c.extensions.out.Problems, c.telemetry.out.Problems)
+	return slices.Concat(c.networking.out.Problems, c.gatewayapi.out.Problems, c.ingress.out.Problems, c.security.out.Problems, c.extensions.out.Problems, c.telemetry.out.Problems, c.ratelimit.out.Problems)
 }
 
 // together merges lists that are sorted by age into one.

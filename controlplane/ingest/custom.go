@@ -9,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	policyv1alpha1 "github.com/isthmesh/isthmesh/api/policy/v1alpha1"
+	"github.com/isthmesh/isthmesh/controlplane/ingest/ratelimit"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
@@ -21,6 +23,7 @@ type custom struct {
 	// ingresses and their classes are no custom resources, but treated alike.
 	ingresses []*k8snetworking.Ingress
 	classes   []*k8snetworking.IngressClass
+	limits    []*policyv1alpha1.RateLimitPolicy
 
 	// given is what these were made of, and problems what was wrong, by kind as in given.
 	given    customInput
@@ -33,11 +36,12 @@ type customInput struct {
 	imports   []*mcs.ServiceImport
 	ingresses []*k8snetworking.Ingress
 	classes   []*k8snetworking.IngressClass
+	limits    []*policyv1alpha1.RateLimitPolicy
 }
 
 // next sorts the objects of in. What did not change is the same slice as in c.
 func (c *custom) next(in *Input) custom {
-	n := custom{given: customInput{in.Istio, in.GatewayAPI, in.ServiceImports, in.Ingresses, in.IngressClasses}}
+	n := custom{given: customInput{in.Istio, in.GatewayAPI, in.ServiceImports, in.Ingresses, in.IngressClasses, in.RateLimitPolicies}}
 	s := &sorter{last: c.problems}
 	now, was, is, old := &n.given, &c.given, &n, c
 	is.istio.VirtualServices = sorted(s, "VirtualService", now.istio.VirtualServices, was.istio.VirtualServices, old.istio.VirtualServices)
@@ -67,6 +71,7 @@ func (c *custom) next(in *Input) custom {
 	is.imports = sorted(s, kindServiceImport, now.imports, was.imports, old.imports)
 	is.ingresses = sorted(s, "Ingress", now.ingresses, was.ingresses, old.ingresses)
 	is.classes = sorted(s, "IngressClass", now.classes, was.classes, old.classes)
+	is.limits = sorted(s, ratelimit.Kind, now.limits, was.limits, old.limits)
 	n.problems = s.problems
 	return n
 }

@@ -19,19 +19,25 @@ import (
 type imports struct {
 	given    *model.Imports
 	settings *settings
-	members  []*member
+	// unreached are the gateways that don't answer.
+	unreached []model.RemoteGateway
+	members   []*member
 	// groups sorted by key.
 	groups []*group
 	// exhausted are the groups that got no address.
 	exhausted []model.Problem
 	problems  []model.Problem
+	// remotes are the members on other networks.
+	remotes []*model.Remote
 }
 
 // member is another member, checked. Its pointer is the same as long as what
 // the hub says of it is.
 type member struct {
 	model.ImportedMember
-	problems []model.Problem
+	// unreached are those of Gateways that don't answer.
+	unreached []model.GatewayAddress
+	problems  []model.Problem
 }
 
 // group is everything that is imported under one namespace and name.
@@ -49,12 +55,13 @@ type offer struct {
 	export *model.Export
 }
 
-// nextImports arranges given. What says the same as in prev keeps its pointers.
-func nextImports(given *model.Imports, s *settings, prev *imports) *imports {
-	if prev != nil && prev.given == given && prev.settings == s {
+// nextImports arranges given, of whose gateways some are unreached. What says the
+// same as in prev keeps its pointers.
+func nextImports(given *model.Imports, unreached []model.RemoteGateway, s *settings, prev *imports) *imports {
+	if prev != nil && prev.given == given && prev.settings == s && slices.Equal(prev.unreached, unreached) {
 		return prev
 	}
-	next := &imports{given: given, settings: s}
+	next := &imports{given: given, settings: s, unreached: unreached}
 	byKey := map[key]*group{}
 	members := sortedMembers(given)
 	for i, m := range members {
@@ -64,6 +71,7 @@ func nextImports(given *model.Imports, s *settings, prev *imports) *imports {
 			usable = false
 		}
 		if usable {
+			checked.unreached = unreachedOf(checked, unreached)
 			checked = next.share(checked, prev)
 			next.collect(checked, m.Services, byKey)
 		}
@@ -84,6 +92,7 @@ func nextImports(given *model.Imports, s *settings, prev *imports) *imports {
 	}
 	next.problems = append(next.problems, next.exhausted...)
 	next.shareGroups(prev)
+	next.remotes = next.findRemotes(prev)
 	return next
 }
 

@@ -16,6 +16,7 @@ import (
 	gatewaybeta "sigs.k8s.io/gateway-api/apis/v1beta1"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	policyv1alpha1 "github.com/isthmesh/isthmesh/api/policy/v1alpha1"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/entries"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/extensions"
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -38,6 +39,7 @@ type Input struct {
 	IngressClasses      []*k8snetworking.IngressClass
 	Istio               Istio
 	GatewayAPI          GatewayAPI
+	RateLimitPolicies   []*policyv1alpha1.RateLimitPolicy
 	// Credentials are the Secrets and ConfigMaps that gateways refer to, as far
 	// as they were found; sorted as in model.Mesh.
 	Credentials []*model.Credential
@@ -57,6 +59,9 @@ type Input struct {
 	MeshConfigName string
 	// Imports is what other members export; nil when the hub was never heard.
 	Imports *model.Imports
+	// Unreached are the gateways of other members that don't answer, sorted. One
+	// that Imports doesn't name means nothing.
+	Unreached []model.RemoteGateway
 	// Settings are those of the installation (flags). MeshConfig adds to them;
 	// AutoMTLS is MeshConfig's alone and on unless that turns it off.
 	Settings model.Settings

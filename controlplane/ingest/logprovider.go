@@ -152,9 +152,6 @@ func (s *settings) applyLogs(e *model.Settings, report reporter) {
 		}
 		e.Logs = append(e.Logs, strings.ToLower(name))
 	}
-	if len(defaults.GetMetrics()) > 0 {
-		report("defaultProviders.metrics", NotSupported, "the standard metrics are always there for Prometheus, and nothing else takes them; remove it")
-	}
 	if len(defaults.GetTracing()) > 0 {
 		report("defaultProviders.tracing", NotSupported, "spans are not sent; remove it, or use an EnvoyFilter with a tracing provider")
 	}

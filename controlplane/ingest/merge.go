@@ -153,6 +153,7 @@ func (p *draftPort) add(endpoints []model.Endpoint) {
 			p.endpoints = append(p.endpoints, e)
 		case p.endpoints[i].Gateway && e.Gateway:
 			p.endpoints[i].Weight += e.Weight
+			p.endpoints[i].Unreached = p.endpoints[i].Unreached && e.Unreached
 		}
 	}
 }
@@ -244,6 +245,7 @@ func (c *check) throughGateways(field string, zones []model.ZoneCount) []model.E
 		all = append(all, model.Endpoint{
 			Address: g.Address, Port: g.Port, Weight: uint32(max(1, weight)), MTLS: true, Gateway: true,
 			Locality: locality, Network: c.member.Network, Cluster: c.member.Cluster,
+			Unreached: slices.Contains(c.member.unreached, g),
 		})
 	}
 	return all

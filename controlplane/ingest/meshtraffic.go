@@ -97,6 +97,7 @@ func (s *settings) applyTraffic(e *model.Settings) []model.Problem {
 	e.LocalHosts = localHosts(config.GetServiceSettings(), report)
 	s.applyAccessLog(e, report)
 	s.applyLogs(e, report)
+	s.applyMetrics(e, report)
 	return problems
 }
 

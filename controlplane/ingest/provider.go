@@ -51,6 +51,8 @@ func providersOf(given []*meshapi.MeshConfig_ExtensionProvider, report reporter)
 			at.grpc(&out, p.GetEnvoyExtAuthzGrpc())
 		case p.GetEnvoyExtAuthzHttp() != nil:
 			at.http(&out, p.GetEnvoyExtAuthzHttp())
+		case p.GetPrometheus() != nil:
+			continue // applyMetrics
 		default:
 			if log, ok := at.logProvider(p); ok {
 				if !at.broken {

@@ -29,7 +29,7 @@ type Result struct {
 // asks for what is not supported is refused (Refused tells); any other error
 // is one of the configuration.
 func Inject(pod *corev1.Pod, c Config) (Result, error) {
-	return inject(pod, workloadOf(pod), c)
+	return inject(pod, WorkloadOf(pod), c)
 }
 
 func inject(pod *corev1.Pod, w Workload, c Config) (Result, error) {
@@ -58,7 +58,7 @@ func inject(pod *corev1.Pod, w Workload, c Config) (Result, error) {
 	}
 	warnings = slices.Concat(warnings, more, checkUsers(pod))
 
-	name, revision := canonical(pod.Labels, w)
+	name, revision := Canonical(pod.Labels, w)
 	d := data{
 		TypeMeta:       metav1.TypeMeta{APIVersion: w.APIVersion, Kind: w.Kind},
 		DeploymentMeta: metav1.ObjectMeta{Name: w.Name, Namespace: namespace},

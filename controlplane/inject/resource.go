@@ -172,7 +172,7 @@ func injectAt(object []byte, h header, path []string, c Config, warn func(string
 	}
 	workload := Workload{APIVersion: h.APIVersion, Kind: h.Kind, Name: h.Metadata.Name}
 	if len(path) == 0 {
-		workload = workloadOf(&pod)
+		workload = WorkloadOf(&pod)
 	}
 	result, err := inject(&pod, workload, c)
 	if err != nil || result.Skipped != "" {

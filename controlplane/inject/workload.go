@@ -16,9 +16,9 @@ type Workload struct{ APIVersion, Kind, Name string }
 // scheduled is how a CronJob names its Jobs: its own name and a time.
 var scheduled = regexp.MustCompile(`^(.+)-\d{8,10}$`)
 
-// workloadOf finds the workload by the pod's controller: the Deployment behind
+// WorkloadOf finds the workload by the pod's controller: the Deployment behind
 // a ReplicaSet and the CronJob behind a Job, by how those name what they make.
-func workloadOf(pod *corev1.Pod) Workload {
+func WorkloadOf(pod *corev1.Pod) Workload {
 	owner := metav1.GetControllerOf(pod)
 	if owner == nil {
 		name := pod.Name
@@ -43,8 +43,8 @@ func workloadOf(pod *corev1.Pod) Workload {
 	return w
 }
 
-// canonical are the name and the revision that telemetry knows a workload by.
-func canonical(labels map[string]string, w Workload) (name, revision string) {
+// Canonical are the name and the revision that telemetry knows a workload by.
+func Canonical(labels map[string]string, w Workload) (name, revision string) {
 	return first(labels["service.istio.io/canonical-name"], labels["app.kubernetes.io/name"], labels["app"], w.Name),
 		first(labels["service.istio.io/canonical-revision"], labels["app.kubernetes.io/version"], labels["version"], "latest")
 }

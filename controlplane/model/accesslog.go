@@ -42,12 +42,13 @@ const (
 	OpenTelemetryLog
 )
 
-// Telemetry says what some workloads log (telemetry.istio.io). Its pointer changes
+// Telemetry says what some workloads log and count (telemetry.istio.io). Its pointer changes
 // when anything in it changes.
 type Telemetry struct {
 	Origin
-	Target Target
-	Logs   []LogRule
+	Target  Target
+	Logs    []LogRule
+	Metrics []MetricRule
 }
 
 // LogRule is one of a Telemetry's accessLogging.

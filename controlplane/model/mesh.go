@@ -32,8 +32,12 @@ type Mesh struct {
 	Plugins []*WasmPlugin
 	// Telemetries sorted by Origin.Older.
 	Telemetries []*Telemetry
+	// RateLimits sorted by Origin.Older.
+	RateLimits []*RateLimit
 	// Credentials that gateways ask for, sorted by namespace, name and kind.
 	Credentials []*Credential
+	// Remotes are the members on other networks, sorted by Cluster.
+	Remotes []*Remote
 	// Problems are the objects, or parts of objects, that could not be used.
 	Problems []Problem
 }
@@ -141,6 +145,11 @@ type Settings struct {
 	// LogService sends the access log to the bootstrap's cluster of that purpose, too
 	// (meshConfig.enableEnvoyAccessLogService).
 	LogService bool
+	// StandardMetrics: proxies count calls for Prometheus as Istio's do
+	// (meshConfig.defaultProviders.metrics; ingest sets it unless others are named).
+	StandardMetrics bool
+	// MetricProviders are the names of Prometheus in Telemetries, in lower case, sorted.
+	MetricProviders []string
 	// AutoMTLS makes clients use mutual TLS with every endpoint that can (default true).
 	AutoMTLS bool
 	// ConnectTimeoutMillis to an upstream; Istio's default is 10000.
@@ -188,6 +197,9 @@ type Settings struct {
 	LocalHosts LocalHosts
 	// Ingress says which Ingresses of Kubernetes are served, and by which pods.
 	Ingress IngressSettings
+	// GatewayChecks of other networks' gateways; nil for none, and then this
+	// member's gateways don't answer such checks either.
+	GatewayChecks *GatewayChecks
 }
 
 // IngressSettings are MeshConfig's ingressControllerMode, ingressClass,

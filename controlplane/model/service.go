@@ -161,4 +161,7 @@ type Endpoint struct {
 	Node string
 	// Draining: terminating but still serving; gets no new traffic unless nothing else is left.
 	Draining bool
+	// Unreached: a Gateway that doesn't answer this member's own gateways. It gets
+	// no new traffic unless no other endpoint is left; it is never taken away.
+	Unreached bool
 }

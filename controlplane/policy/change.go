@@ -60,7 +60,7 @@ func (c Change) Concerns(g Guarded) bool {
 		return true
 	}
 	for _, t := range c.of {
-		if g.under(c.root, t.namespace, t.target) {
+		if g.Under(c.root, t.namespace, t.target) {
 			return true
 		}
 	}

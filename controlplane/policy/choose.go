@@ -12,6 +12,12 @@ import (
 // gatewayGroup is the API group of Gateway and GatewayClass.
 const gatewayGroup = "gateway.networking.k8s.io"
 
+// The labels by which a pod says which Gateway of the Gateway API it serves, and of which class.
+const (
+	LabelGatewayName  = "gateway.networking.k8s.io/gateway-name"
+	LabelGatewayClass = "gateway.networking.k8s.io/gateway-class-name"
+)
+
 // Guarded is what policies are chosen for: a workload, or a gateway.
 type Guarded struct {
 	Namespace string
@@ -40,18 +46,15 @@ var noneInline = &Chosen{inline: true}
 // Choose the policies of a mesh that hold for g. Prev is returned when it holds
 // the same policies, so that its pointer may be a memo's key; it may be nil.
 func Choose(m *model.Mesh, g Guarded, prev *Chosen) *Chosen {
-	root := ""
-	if m.Settings != nil {
-		root = m.Settings.RootNamespace
-	}
+	root := m.Settings.Root()
 	c := &Chosen{inline: g.Inline}
 	for _, a := range m.Authorizations {
-		if g.under(root, a.Namespace, a.Target) {
+		if g.Under(root, a.Namespace, a.Target) {
 			c.Authorizations = append(c.Authorizations, a)
 		}
 	}
 	for _, a := range m.Authentications {
-		if g.under(root, a.Namespace, a.Target) {
+		if g.Under(root, a.Namespace, a.Target) {
 			c.Authentications = append(c.Authentications, a)
 		}
 	}
@@ -94,11 +97,6 @@ func (c *Chosen) Empty() bool { return len(c.Authorizations) == 0 && len(c.Authe
 // Under is true when what a namespace has with this target applies; root is the
 // root namespace.
 func (g Guarded) Under(root, namespace string, t model.Target) bool {
-	return g.under(root, namespace, t)
-}
-
-// under is true when a policy of a namespace applies.
-func (g Guarded) under(root, namespace string, t model.Target) bool {
 	if len(t.Refs) == 0 {
 		return (namespace == g.Namespace || namespace == root) && t.Selector.Select(g.Labels)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/standardmetrics"
 )
 
 // connectAttempts lets a connection try another endpoint when one refuses.
@@ -217,7 +218,9 @@ func (w *chains) proxy(at place, name string, destinations []model.Destination) 
 	var out *tcpproxyv3.TcpProxy
 	switch len(to) {
 	case 0:
-		return envoy.TCPProxy(w.Settings, nowhere)
+		out = envoy.TCPProxy(w.Settings, nowhere)
+		standardmetrics.CountConnections(w.Settings, standardmetrics.Gateway, out)
+		return out
 	case 1:
 		out = envoy.TCPProxy(w.Settings, to[0].Cluster.Name)
 	default:
@@ -231,6 +234,8 @@ func (w *chains) proxy(at place, name string, destinations []model.Destination) 
 	out.MaxConnectAttempts = wrapperspb.UInt32(connectAttempts)
 	// A proxy has one idle timeout for all its clusters: the first one's, as in Istio.
 	to[0].Stream.Apply(out)
+	// Connections are counted alike at sidecars and gateways.
+	standardmetrics.CountConnections(w.Settings, standardmetrics.Gateway, out)
 	return out
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/destination"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/standardmetrics"
 )
 
 // acceptance is one kind of connection that a port takes.
@@ -30,6 +31,14 @@ type acceptance struct {
 	alpn      []string
 	// http: as requests; else as bytes.
 	http bool
+}
+
+// place that it is counted at.
+func (a acceptance) place() standardmetrics.Place {
+	if a.mesh {
+		return standardmetrics.Mutual
+	}
+	return standardmetrics.Plain
 }
 
 // accept lists what a port of a mode and protocol takes. What is not listed is
@@ -128,6 +137,7 @@ func (p inboundPort) chain(g guard, a acceptance) *listenerv3.FilterChain {
 	}
 	proxy := envoy.TCPProxy(g.settings, p.cluster)
 	destination.StreamOf(destination.Limited(p.pool)).Apply(proxy)
+	standardmetrics.CountConnections(g.settings, a.place(), proxy)
 	if a.mesh {
 		// The application hears of a connection only when its client has proved
 		// who it is; the access log knows it from the start.
@@ -166,6 +176,7 @@ var fromProxies = []string{
 
 func (p inboundPort) manager(g guard, a acceptance) *hcmv3.HttpConnectionManager {
 	m := envoy.HTTPManager(g.settings, p.cluster)
+	standardmetrics.CountRequests(g.settings, a.place(), m)
 	filters := slices.Clone(g.http)
 	if p.protocol == model.GRPCWeb {
 		filters = append(filters, envoy.GRPCWeb(false))

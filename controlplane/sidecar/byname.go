@@ -15,6 +15,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/destination"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/standardmetrics"
 )
 
 // unknownPatience is how long a connection to a host that the mesh doesn't know
@@ -50,6 +51,7 @@ func byName(s *model.Settings, l *listenerv3.Listener, bytes []uint16) {
 		VirtualHosts:     []*routev3.VirtualHost{elsewhere(s)},
 		ValidateClusters: wrapperspb.Bool(false),
 	}}
+	standardmetrics.CountRequests(s, standardmetrics.Outbound, m)
 	m.HttpFilters = append([]*hcmv3.HttpFilter{hostLookup(s)}, m.HttpFilters...)
 	l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{
 		Name:             envoy.VirtualOutbound + "-http",
@@ -77,7 +79,7 @@ func ByName(s *model.Settings) (*envoy.Resource, []model.Problem, error) {
 	}, Policy: ByNamePolicy(s)}
 	t := call.targets(0)[0]
 	made := outbound(s, t, Reach{})
-	made.Name = envoy.ByNameCluster
+	made.Name, made.Metadata = envoy.ByNameCluster, standardmetrics.Named(envoy.ByNameCluster)
 	problems := destination.Apply(made, t)
 	call.discover(made, t, nil, destination.Caller{})
 	r, err := envoy.NewResource(made.Name, made)

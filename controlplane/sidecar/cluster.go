@@ -15,6 +15,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/destination"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/standardmetrics"
 )
 
 // Reach is all that a cluster must know of its endpoints. It changes when a
@@ -71,6 +72,7 @@ func (c Call) External(port int) (*envoy.Resource, []model.Problem, error) {
 	name := envoy.Outbound(p.Number, c.Service.Hostname)
 	made := plain(c.Settings, name)
 	made.LbPolicy = clusterv3.Cluster_LEAST_REQUEST
+	made.Metadata = standardmetrics.Service(c.Service)
 	speak(made, p.Protocol, Reach{})
 	resolve(made, c.Service.ExternalName, p.Number)
 	problems := destination.Apply(made, c.targets(port)[0])
@@ -87,6 +89,7 @@ func outbound(s *model.Settings, t destination.Target, reach Reach) *clusterv3.C
 	p := svc.Ports[t.Port]
 	c := plain(s, envoy.OutboundSubset(p.Number, t.Subset, svc.Hostname))
 	c.LbPolicy = clusterv3.Cluster_LEAST_REQUEST
+	c.Metadata = standardmetrics.Service(svc)
 	c.TransportSocketMatches = []*clusterv3.Cluster_TransportSocketMatch{
 		{
 			Name:            "tlsMode-istio",

@@ -54,12 +54,24 @@ func (c Call) Endpoints(port int, set *model.EndpointSet, from destination.Calle
 }
 
 func (c Call) assignment(t destination.Target, set *model.EndpointSet, from destination.Caller) *endpointv3.ClusterLoadAssignment {
+	quiet := silent(set)
+	a := c.assign(t, set, from, quiet)
+	if quiet != nil && !answered(a) {
+		// A policy leaves the others out.
+		return c.assign(t, set, from, nil)
+	}
+	return a
+}
+
+// assign the endpoints of a set, of which some are silent.
+func (c Call) assign(t destination.Target, set *model.EndpointSet, from destination.Caller, silent []bool) *endpointv3.ClusterLoadAssignment {
 	s, svc := c.Settings, c.Service
 	balancing := destination.Localities(t)
 	priority := priorities(s, svc, set, from.Locality)
 	if balancing != nil {
 		priority = destination.Priorities(balancing, from, set.Endpoints, priority)
 	}
+	priority = postponed(priority, silent)
 	order := make([]int, len(set.Endpoints))
 	for i := range order {
 		order[i] = i
@@ -84,7 +96,11 @@ func (c Call) assignment(t destination.Target, set *model.EndpointSet, from dest
 			out.Endpoints = append(out.Endpoints, group)
 			localities = append(localities, at)
 		}
-		group.LbEndpoints = append(group.LbEndpoints, lbEndpoint(svc, e, metadata(s, svc, e)))
+		lb := lbEndpoint(svc, e, metadata(s, svc, e))
+		if silent != nil && silent[i] {
+			lb.HealthStatus = corev3.HealthStatus_UNHEALTHY
+		}
+		group.LbEndpoints = append(group.LbEndpoints, lb)
 		group.LoadBalancingWeight.Value += max(e.Weight, 1)
 	}
 	if balancing != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/policy"
+	"github.com/isthmesh/isthmesh/controlplane/standardmetrics"
 )
 
 // Stranger is what a sidecar takes whose workload is not known: mutual TLS
@@ -76,6 +77,7 @@ func (in Intake) Clusters() ([]*envoy.Resource, error) {
 		if to := in.listening(p); to != "" {
 			c, captured = in.application(p, to)
 		}
+		c.Metadata = in.described(p)
 		speak(c, p.protocol, Reach{})
 		destination.Limit(c, p.pool)
 		if captured {
@@ -88,6 +90,16 @@ func (in Intake) Clusters() ([]*envoy.Resource, error) {
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// described is the service that a port belongs to.
+func (in Intake) described(p inboundPort) *corev3.Metadata {
+	for _, of := range in.Workload.Inbound {
+		if p.ingress == nil && of.Port == p.port || p.ingress != nil && of.ServicePort == p.port {
+			return standardmetrics.Host(in.Settings, of.Service)
+		}
+	}
+	return standardmetrics.Named(p.cluster)
 }
 
 // uncaptured is the source address from which nothing is redirected.

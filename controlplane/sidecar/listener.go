@@ -17,6 +17,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/routing"
+	"github.com/isthmesh/isthmesh/controlplane/standardmetrics"
 )
 
 // connectAttempts lets a TCP connection try another endpoint when one refuses.
@@ -324,6 +325,7 @@ func (p SharedPort) filters() []*hcmv3.HttpFilter {
 func httpChain(s *model.Settings, name, route string, before []*hcmv3.HttpFilter, lookup bool) *listenerv3.FilterChain {
 	m := envoy.HTTPManager(s, "outbound_"+name)
 	m.RouteSpecifier = envoy.RDS(route)
+	standardmetrics.CountRequests(s, standardmetrics.Outbound, m)
 	var after []*hcmv3.HttpFilter
 	if lookup || s.OutboundByName {
 		after = append(after, hostLookup(s))
@@ -340,6 +342,7 @@ func (c Call) tcpChain(port int) *listenerv3.FilterChain {
 	p := envoy.TCPProxy(c.Settings, envoy.Outbound(c.Service.Ports[port].Number, c.Service.Hostname))
 	p.MaxConnectAttempts = wrapperspb.UInt32(connectAttempts)
 	destination.StreamOf(c.targets(port)[0]).Apply(p)
+	standardmetrics.CountConnections(c.Settings, standardmetrics.Outbound, p)
 	chain := &listenerv3.FilterChain{Filters: []*listenerv3.Filter{envoy.TCPProxyFilter(p)}}
 	if c.Service.Resolution == model.ByHost {
 		chain.Filters = slices.Insert(chain.Filters, 0, nameLookup(c.Settings, c.Service.Ports[port].Number))
@@ -353,6 +356,7 @@ func (c Call) podChain(port int, address string) *listenerv3.FilterChain {
 	p.MetadataMatch = envoy.Metadata(subsetMatch, map[string]string{podAddress: address})
 	p.MaxConnectAttempts = wrapperspb.UInt32(connectAttempts)
 	destination.StreamOf(c.targets(port)[0]).Apply(p)
+	standardmetrics.CountConnections(c.Settings, standardmetrics.Outbound, p)
 	return &listenerv3.FilterChain{Filters: []*listenerv3.Filter{envoy.TCPProxyFilter(p)}}
 }
 
@@ -364,5 +368,6 @@ func unknown(s *model.Settings) *listenerv3.FilterChain {
 	} else {
 		p = envoy.TCPProxy(s, cmp.Or(s.OutboundProxy, envoy.PassthroughCluster))
 	}
+	standardmetrics.CountConnections(s, standardmetrics.Outbound, p)
 	return &listenerv3.FilterChain{Name: p.StatPrefix, Filters: []*listenerv3.Filter{envoy.TCPProxyFilter(p)}}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/routing"
+	"github.com/isthmesh/isthmesh/controlplane/standardmetrics"
 )
 
 // VirtualHosts of one service port, as an encoded part of a route
@@ -115,9 +116,10 @@ func (c Call) routesOr(routes []*routev3.Route, port int, name string, endpoint 
 func elsewhere(s *model.Settings) *routev3.VirtualHost {
 	if s.OutboundRegistryOnly {
 		return &routev3.VirtualHost{Name: "block_all", Domains: []string{"*"}, Routes: []*routev3.Route{{
-			Name:   "block_all",
-			Match:  envoy.EveryPath(),
-			Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 502}},
+			Name:     "block_all",
+			Match:    envoy.EveryPath(),
+			Metadata: standardmetrics.Named(envoy.BlackHoleCluster), // it goes to no cluster
+			Action:   &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 502}},
 		}}}
 	}
 	name, cluster := "allow_any", cmp.Or(s.OutboundProxy, envoy.PassthroughCluster)

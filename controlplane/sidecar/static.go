@@ -7,12 +7,14 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/standardmetrics"
 )
 
 // Passthrough is the cluster of connections to hosts that the mesh doesn't
 // know: they go where the client meant them to.
 func Passthrough(s *model.Settings) (*envoy.Resource, error) {
 	c := originalDst(s, envoy.PassthroughCluster)
+	c.Metadata = standardmetrics.Named(c.Name)
 	speak(c, model.Auto, Reach{})
 	return envoy.NewResource(c.Name, c)
 }
@@ -20,6 +22,7 @@ func Passthrough(s *model.Settings) (*envoy.Resource, error) {
 // BlackHole is the cluster without endpoints.
 func BlackHole(s *model.Settings) (*envoy.Resource, error) {
 	c := plain(s, envoy.BlackHoleCluster)
+	c.Metadata = standardmetrics.Named(c.Name)
 	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 	return envoy.NewResource(c.Name, c)
 }

@@ -124,7 +124,7 @@ func (s *Snapshot) culprits(r model.Rejection) []culprit {
 		case envoy.SecretType:
 			out = s.filesOf(r)
 		case envoy.ExtensionType:
-			out = s.pluginsOf(r)
+			out = append(s.pluginsOf(r), s.limitsOf(r)...)
 		case envoy.BootstrapType:
 			out = s.bootstrapPatchesOf(r)
 		}

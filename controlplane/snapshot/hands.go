@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/isthmesh/isthmesh/controlplane/accesslog"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/policy"
@@ -76,8 +75,11 @@ func (s *Snapshot) madeOf(r model.Rejection) []hand {
 			m.guards()
 		}
 		m.telemetries()
+		m.limits("")
 	case envoy.ExtensionType:
-		m.guards()
+		if !m.limits(r.Resource) {
+			m.guards()
+		}
 	}
 	return m.out
 }
@@ -97,13 +99,6 @@ func (m *madeOf) add(o model.Origin) { m.out = append(m.out, hand{objectOf(o), o
 func (m *madeOf) recent(o model.Origin) bool {
 	_, ok := m.s.aside.changes[objectOf(o)]
 	return ok
-}
-
-// telemetries say what listeners log.
-func (m *madeOf) telemetries() {
-	for _, t := range accesslog.Choose(m.s.mesh, pluggedInto(m.p)) {
-		m.add(t.Origin)
-	}
 }
 
 // cluster of a host, or of a port of the proxy's own.

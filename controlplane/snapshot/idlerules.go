@@ -4,6 +4,7 @@ package snapshot
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/scope"
@@ -124,10 +125,10 @@ func (x *idleIndex) services(host string) []*model.Service {
 	if len(host) == 0 || host[0] != '*' {
 		return x.byName[host]
 	}
-	out := x.byName[host]
+	out := slices.Clip(x.byName[host])
 	for _, st := range x.all {
 		if string(st.Service.Hostname) != host && scope.Covers(host, string(st.Service.Hostname)) {
-			out = append(out[:len(out):len(out)], st.Service)
+			out = append(out, st.Service)
 		}
 	}
 	return out

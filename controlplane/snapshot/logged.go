@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/isthmesh/isthmesh/controlplane/accesslog"
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
@@ -25,19 +24,7 @@ type logged struct {
 	of   []*model.Telemetry
 	logs *accesslog.Logs
 
-	mu            sync.Mutex
-	made, earlier loggedParts
-}
-
-// loggedParts are results by what they were made of.
-type loggedParts struct {
-	resources map[*envoy.Resource]loggedResource
-	layers    map[*envoy.Layer]*envoy.Layer
-}
-
-type loggedResource struct {
-	now *envoy.Resource
-	err error
+	listeners rewritten
 }
 
 // log what a proxy's Telemetries say.
@@ -51,9 +38,9 @@ func (s *Snapshot) log(p *model.Proxy, v *envoy.View) *envoy.View {
 	}
 	key := logSet{names: telemetryNames(chosen), gateway: p.Type == model.Router}
 	set := s.telemetries.class(key).get(func(earlier *logged) *logged {
-		out := &logged{of: chosen, made: loggedParts{resources: map[*envoy.Resource]loggedResource{}, layers: map[*envoy.Layer]*envoy.Layer{}}}
+		out := &logged{of: chosen}
 		if earlier != nil && slices.Equal(earlier.of, chosen) {
-			out.logs, out.earlier = earlier.logs, earlier.parts()
+			out.logs, out.listeners.earlier = earlier.logs, earlier.listeners.parts()
 			return out
 		}
 		out.logs = accesslog.New(s.mesh.Settings, chosen, key.gateway)
@@ -65,6 +52,13 @@ func (s *Snapshot) log(p *model.Proxy, v *envoy.View) *envoy.View {
 	return out
 }
 
+// telemetries say what listeners log.
+func (m *madeOf) telemetries() {
+	for _, t := range accesslog.Choose(m.s.mesh, pluggedInto(m.p)) {
+		m.add(t.Origin)
+	}
+}
+
 func telemetryNames(all []*model.Telemetry) string {
 	var b strings.Builder
 	for _, t := range all {
@@ -73,65 +67,24 @@ func telemetryNames(all []*model.Telemetry) string {
 	return b.String()
 }
 
-// parts that were made, or are still the earlier ones.
-func (g *logged) parts() loggedParts {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.made.layers) == 0 {
-		return g.earlier
-	}
-	return g.made
-}
-
 // layer of listeners that log so; itself when none is to.
-func (g *logged) layer(l *envoy.Layer) *envoy.Layer {
-	if l == nil {
-		return nil
+func (g *logged) layer(l *envoy.Layer) *envoy.Layer { return g.listeners.layer(l, g.resource) }
+
+// resource that logs so. A listener serves, whatever it logs.
+func (g *logged) resource(r *envoy.Resource) (*envoy.Resource, error) {
+	now, err := g.logs.Listener(r)
+	if err != nil {
+		return r, err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if now, ok := g.made.layers[l]; ok {
-		return now
-	}
-	was, kept := g.earlier.layers[l]
-	changed := false
-	resources := make([]*envoy.Resource, 0, len(l.Resources()))
-	for _, r := range l.Resources() {
-		is, ok := g.made.resources[r]
-		if !ok {
-			is, ok = g.earlier.resources[r]
-		}
-		if !ok {
-			if is.now, is.err = g.logs.Listener(r); is.err != nil {
-				is.now = r // it serves, whatever it logs
-			}
-		}
-		g.made.resources[r] = is
-		changed = changed || is.now != r
-		resources = append(resources, is.now)
-	}
-	now := l
-	switch {
-	case kept:
-		now = was
-	case changed:
-		now, _ = envoy.NewLayer(resources)
-	}
-	g.made.layers[l] = now
-	return now
+	return now, nil
 }
 
 // told are the problems of the Telemetries.
 func (g *logged) told() []model.Problem {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	var out []model.Problem
-	for _, r := range g.made.resources {
-		if r.err == nil {
-			continue
-		}
+	for _, err := range g.listeners.faults() {
 		for _, of := range g.of {
-			out = append(out, of.Problem("spec.accessLogging", "NotTranslated", r.err.Error()))
+			out = append(out, of.Problem("spec", "NotTranslated", err.Error()))
 		}
 	}
 	slices.SortFunc(out, func(a, b model.Problem) int {

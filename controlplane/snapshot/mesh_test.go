@@ -11,7 +11,8 @@ import (
 )
 
 var settings = &model.Settings{
-	MeshID: "mesh", Cluster: "west", Network: "west", TrustDomain: "west.example", RootNamespace: "istio-system",
+	StandardMetrics: true,
+	MeshID:          "mesh", Cluster: "west", Network: "west", TrustDomain: "west.example", RootNamespace: "istio-system",
 	DomainSuffix: "cluster.local", AutoMTLS: true, ConnectTimeoutMillis: 10000,
 }
 

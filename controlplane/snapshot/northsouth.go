@@ -11,14 +11,15 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/policy"
+	"github.com/isthmesh/isthmesh/controlplane/ratelimit"
 	"github.com/isthmesh/isthmesh/controlplane/scope"
 	"github.com/isthmesh/isthmesh/gateways/northsouth"
 )
 
 // The labels by which a pod says which Gateway of the Gateway API it serves.
 const (
-	labelGatewayName  = "gateway.networking.k8s.io/gateway-name"
-	labelGatewayClass = "gateway.networking.k8s.io/gateway-class-name"
+	labelGatewayName  = policy.LabelGatewayName
+	labelGatewayClass = policy.LabelGatewayClass
 )
 
 // frontKey tells north-south gateways apart that see different things. Replicas
@@ -50,11 +51,13 @@ type frontInputs struct {
 	credentials []*model.Credential
 	exported    []string
 	policies    *policy.Chosen
+	// asked are the clusters of the services that count for rate limits.
+	asked []string
 }
 
 func (a frontInputs) equal(b frontInputs) bool {
 	return a.basis == b.basis && a.policies == b.policies && slices.Equal(a.gateways, b.gateways) &&
-		slices.Equal(a.credentials, b.credentials) && slices.Equal(a.exported, b.exported)
+		slices.Equal(a.credentials, b.credentials) && slices.Equal(a.exported, b.exported) && slices.Equal(a.asked, b.asked)
 }
 
 // places are endpoints by the locality from which they are seen.
@@ -102,6 +105,7 @@ func (s *Snapshot) front(p northsouth.Proxy, labels map[string]string, earlier *
 		in: frontInputs{
 			basis: s.scope.Basis(), gateways: s.mesh.Gateways, credentials: s.mesh.Credentials, exported: s.gateway.names,
 			policies: policy.Choose(s.mesh, guarded, earlier.in.policies),
+			asked:    ratelimit.Asked(ratelimit.Choose(s.mesh, guarded, nil)),
 		},
 		endpoints: earlier.endpoints.next(),
 		resolved:  earlier.resolved.next(),
@@ -114,7 +118,7 @@ func (s *Snapshot) front(p northsouth.Proxy, labels map[string]string, earlier *
 	if f.out == nil || !f.in.equal(earlier.in) {
 		f.out = northsouth.Translate(northsouth.Input{
 			Mesh: s.mesh, Scope: s.scope, Proxy: p, Cluster: s.clusterOf(f.class),
-			Exported: f.in.exported, Policies: f.in.policies,
+			Exported: f.in.exported, Policies: f.in.policies, Asked: f.in.asked,
 		})
 	}
 	f.listeners = earlier.listeners.renew(slices.Concat(f.out.Listeners, f.innerListeners()))

@@ -46,6 +46,7 @@ type pieces struct {
 	authorizations  []*model.Authorization
 	authentications []*model.RequestAuthentication
 	telemetries     []*model.Telemetry
+	limits          []*model.RateLimit
 }
 
 // origin of the pieces; the zero value for none.
@@ -71,6 +72,8 @@ func (p *pieces) origin() model.Origin {
 		return p.authentications[0].Origin
 	case len(p.telemetries) > 0:
 		return p.telemetries[0].Origin
+	case len(p.limits) > 0:
+		return p.limits[0].Origin
 	}
 	return model.Origin{}
 }
@@ -97,6 +100,7 @@ func changed(before, after *model.Mesh) map[object]bool {
 	differ(out, before.Authorizations, after.Authorizations)
 	differ(out, before.Authentications, after.Authentications)
 	differ(out, before.Telemetries, after.Telemetries)
+	differ(out, before.RateLimits, after.RateLimits)
 	differServices(out, before.Services, after.Services)
 	return out
 }
@@ -177,6 +181,7 @@ func gather[V any](m *model.Mesh, wanted map[object]V) map[object]*pieces {
 	collect(m.Authorizations, of, func(p *pieces) *[]*model.Authorization { return &p.authorizations })
 	collect(m.Authentications, of, func(p *pieces) *[]*model.RequestAuthentication { return &p.authentications })
 	collect(m.Telemetries, of, func(p *pieces) *[]*model.Telemetry { return &p.telemetries })
+	collect(m.RateLimits, of, func(p *pieces) *[]*model.RateLimit { return &p.limits })
 	for _, st := range m.Services {
 		if p := of(originOf(st.Service)); p != nil {
 			p.services = append(p.services, st)
@@ -221,6 +226,7 @@ func with(m *model.Mesh, instead map[object]standIn) *model.Mesh {
 	out.Authorizations = replaced(m.Authorizations, instead, func(p *pieces) []*model.Authorization { return p.authorizations })
 	out.Authentications = replaced(m.Authentications, instead, func(p *pieces) []*model.RequestAuthentication { return p.authentications })
 	out.Telemetries = replaced(m.Telemetries, instead, func(p *pieces) []*model.Telemetry { return p.telemetries })
+	out.RateLimits = replaced(m.RateLimits, instead, func(p *pieces) []*model.RateLimit { return p.limits })
 	out.Services = replacedServices(m.Services, instead)
 	return &out
 }

@@ -7,56 +7,52 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/extension"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/policy"
+	"github.com/isthmesh/isthmesh/controlplane/ratelimit"
 )
 
-// pluginSet names the plugins that hold for some proxies.
+// pluginSet names the plugins and the rate limits that hold for some proxies.
 type pluginSet struct {
-	names   string
-	gateway bool
-	// ports of a gateway, by portsKey.
+	names, limits string
+	gateway       bool
+	// ports of a gateway, by portsKey, or, where a limit is for a service's, of a workload.
 	ports string
 }
 
-// plugged is what the plugins of one set add to listeners, and their configurations.
+// plugged is what the plugins and the rate limits of one set add to listeners: filters
+// that are discovered by name, and their configurations.
 type plugged struct {
-	of []*model.WasmPlugin
-	at extension.Proxy
-	// shape is what listeners know of the plugins: not how they are configured.
+	of     []*model.WasmPlugin
+	limits []*model.RateLimit
+	at     extension.Proxy
+	limit  ratelimit.Proxy
+	// shape is what listeners know of them: not how they are configured.
 	shape    string
 	configs  layer
 	problems []model.Problem
 
-	mu            sync.Mutex
-	made, earlier pluggedParts
+	listeners rewritten
 }
 
-// pluggedParts are results by what they were made of.
-type pluggedParts struct {
-	resources map[*envoy.Resource]pluggedResource
-	layers    map[*envoy.Layer]*envoy.Layer
-}
-
-type pluggedResource struct {
-	now *envoy.Resource
-	err error
-}
-
-// plug the plugins into a proxy's view.
+// plug the plugins and the rate limits into a proxy's view.
 func (s *Snapshot) plug(p *model.Proxy, v *envoy.View) *envoy.View {
-	if len(s.mesh.Plugins) == 0 || len(v.Types) == 0 || p.EastWest() {
+	if len(s.mesh.Plugins)+len(s.mesh.RateLimits) == 0 || len(v.Types) == 0 || p.EastWest() {
 		return v
 	}
-	chosen := s.pluggedFor(p)
-	if len(chosen) == 0 {
+	chosen, limits := s.pluggedFor(p), s.limitsFor(p)
+	if len(chosen)+len(limits) == 0 {
 		return v
 	}
-	key, at := pluginSet{names: pluginNames(chosen)}, extension.Proxy{Settings: s.mesh.Settings}
+	key, at := pluginSet{names: pluginNames(chosen), limits: limitNames(limits)}, extension.Proxy{Settings: s.mesh.Settings}
+	limit := ratelimit.Proxy{Settings: s.mesh.Settings, Gateway: p.Type == model.Router}
+	if !limit.Gateway && p.Workload != nil && slices.ContainsFunc(limits, ratelimit.OfService) {
+		limit.Inbound = p.Workload.Inbound
+		key.ports = servicePortsKey(limit.Inbound)
+	}
 	if p.Type == model.Router {
 		at.Gateway = true
 		if p.Workload != nil {
@@ -64,7 +60,9 @@ func (s *Snapshot) plug(p *model.Proxy, v *envoy.View) *envoy.View {
 		}
 		key.gateway, key.ports = true, portsKey(at.Ports)
 	}
-	set := s.plugins.class(key).get(func(earlier *plugged) *plugged { return newPlugged(chosen, at, earlier) })
+	set := s.plugins.class(key).get(func(earlier *plugged) *plugged {
+		return newPlugged(&plugged{of: chosen, limits: limits, at: at, limit: limit}, earlier)
+	})
 	out := &envoy.View{Types: maps.Clone(v.Types)}
 	listeners := v.Types[envoy.ListenerType]
 	out.Types[envoy.ListenerType] = envoy.Layers{Shared: set.layer(listeners.Shared), Own: set.layer(listeners.Own)}
@@ -100,100 +98,64 @@ func shapeOf(plugins []*model.WasmPlugin) string {
 	return b.String()
 }
 
-func newPlugged(chosen []*model.WasmPlugin, at extension.Proxy, earlier *plugged) *plugged {
-	out := &plugged{of: chosen, at: at, shape: shapeOf(chosen), made: pluggedParts{
-		resources: map[*envoy.Resource]pluggedResource{}, layers: map[*envoy.Layer]*envoy.Layer{},
-	}}
+// newPlugged completes a set with what is still good of the earlier one, which may be nil.
+func newPlugged(out, earlier *plugged) *plugged {
+	out.shape = shapeOf(out.of) + limitShape(out.limits)
 	if earlier == nil {
 		earlier = &plugged{}
 	}
 	if earlier.shape == out.shape {
-		out.earlier = earlier.parts()
+		out.listeners.earlier = earlier.listeners.parts()
 	}
-	if slices.Equal(earlier.of, chosen) {
+	if slices.Equal(earlier.of, out.of) && slices.Equal(earlier.limits, out.limits) {
 		out.configs, out.problems = earlier.configs, earlier.problems
 		return out
 	}
 	var configs []*envoy.Resource
-	for i, p := range chosen {
-		if j := slices.Index(earlier.of, p); j >= 0 {
-			if r := earlier.configs.layer.Get(extension.Name(p)); r != nil {
-				configs = append(configs, r)
-				continue
-			}
-		}
-		r, err := extension.Resource(chosen[i])
+	add := func(of model.Origin, r *envoy.Resource, err error) {
 		if err != nil {
-			out.problems = append(out.problems, p.Problem("spec", "NotTranslated", err.Error()))
-			continue
+			out.problems = append(out.problems, of.Problem("spec", "NotTranslated", err.Error()))
+			return
 		}
 		configs = append(configs, keep(earlier.configs.layer.Get(r.Name), r))
+	}
+	for _, p := range out.of {
+		if r := earlier.configs.layer.Get(extension.Name(p)); r != nil && slices.Contains(earlier.of, p) {
+			configs = append(configs, r)
+			continue
+		}
+		r, err := extension.Resource(p)
+		add(p.Origin, r, err)
+	}
+	for _, l := range out.limits {
+		r, err := ratelimit.Resource(out.limit.Settings, l)
+		add(l.Origin, r, err)
 	}
 	out.configs = earlier.configs.over(configs)
 	return out
 }
 
-// parts that were made, or are still the earlier ones.
-func (p *plugged) parts() pluggedParts {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.made.layers) == 0 {
-		return p.earlier
-	}
-	return p.made
-}
-
 // layer of listeners with the plugins' filters; itself when none is for it.
-func (p *plugged) layer(l *envoy.Layer) *envoy.Layer {
-	if l == nil {
-		return nil
+func (p *plugged) layer(l *envoy.Layer) *envoy.Layer { return p.listeners.layer(l, p.resource) }
+
+// resource with the filters. A listener without one that may guard it is no listener.
+func (p *plugged) resource(r *envoy.Resource) (*envoy.Resource, error) {
+	limited, err := ratelimit.Listener(p.limit, p.limits, r)
+	if err != nil {
+		return nil, err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if now, ok := p.made.layers[l]; ok {
-		return now
-	}
-	was, kept := p.earlier.layers[l]
-	changed := false
-	resources := make([]*envoy.Resource, 0, len(l.Resources()))
-	for _, r := range l.Resources() {
-		is, ok := p.made.resources[r]
-		if !ok {
-			is, ok = p.earlier.resources[r]
-		}
-		if !ok {
-			if is.now, is.err = extension.Listener(p.at, p.of, r); is.err != nil {
-				// A listener without a filter that may guard it is no listener.
-				is.now = nil
-			}
-		}
-		p.made.resources[r] = is
-		changed = changed || is.now != r
-		if is.now != nil {
-			resources = append(resources, is.now)
-		}
-	}
-	now := l
-	switch {
-	case kept:
-		now = was
-	case changed:
-		now, _ = envoy.NewLayer(resources)
-	}
-	p.made.layers[l] = now
-	return now
+	return extension.Listener(p.at, p.of, limited)
 }
 
-// told are the problems of the plugins.
+// told are the problems of the plugins and the rate limits.
 func (p *plugged) told() []model.Problem {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	out := slices.Clone(p.problems)
-	for _, r := range p.made.resources {
-		if r.err != nil {
-			for _, of := range p.of {
-				out = append(out, of.Problem("spec", "NotTranslated", r.err.Error()))
-			}
+	for _, err := range p.listeners.faults() {
+		for _, of := range p.of {
+			out = append(out, of.Problem("spec", "NotTranslated", err.Error()))
+		}
+		for _, of := range p.limits {
+			out = append(out, of.Problem("spec", "NotTranslated", err.Error()))
 		}
 	}
 	slices.SortFunc(out, func(a, b model.Problem) int {

@@ -63,7 +63,7 @@ func standInsFor(is *pieces, was change, known, ran bool, remembered *standIn, s
 	if len(out) > 0 && out[0].how == asNothing {
 		return out
 	}
-	if len(is.patches)+len(is.telemetries) > 0 {
+	if len(is.patches)+len(is.telemetries)+len(is.limits) > 0 {
 		return append(out, standIn{how: asNothing})
 	}
 	return append(out, otherwise...)

@@ -122,8 +122,10 @@ func Unreadable(patches []*model.Patch) []model.Problem {
 	return problems
 }
 
-// depends are the reasons that other objects may take away.
-var depends = map[string]bool{"NotFound": true, ingest.NoService: true}
+// depends are the reasons that objects which are stored later may take away.
+var depends = map[string]bool{
+	"NotFound": true, "TargetNotFound": true, "BackendNotFound": true, "NoMatchingParent": true, "UnknownDestination": true, ingest.NoService: true,
+}
 
 // refusals are the reasons for which an object is not stored; the others warn.
 var refusals = []string{ingest.Invalid, ingest.UnknownField, ingest.Rejected, ingest.InvalidServiceType}

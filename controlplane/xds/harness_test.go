@@ -51,15 +51,16 @@ type harness struct {
 	registry *prometheus.Registry
 	conn     *grpc.ClientConn
 	listener *bufconn.Listener
+	machines *registrar
 	cancel   func() // ends Run
 	stop     func()
 }
 
 func start(t testing.TB, limits xds.Limits, dialOptions ...grpc.DialOption) *harness {
 	t.Helper()
-	registry := prometheus.NewRegistry()
+	registry, machines := prometheus.NewRegistry(), &registrar{}
 	server, err := xds.New(xds.Options{
-		Authenticator: byHeader{}, Registry: registry, Log: logr.Discard(), Limits: limits,
+		Authenticator: byHeader{}, Registry: registry, Log: logr.Discard(), Limits: limits, Machines: machines,
 		Jitter: func(d time.Duration) time.Duration { return d / 2 },
 	})
 	if err != nil {
@@ -73,7 +74,7 @@ func start(t testing.TB, limits xds.Limits, dialOptions ...grpc.DialOption) *har
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- server.Run(ctx) }()
-	h := &harness{server: server, registry: registry, listener: listener, cancel: cancel}
+	h := &harness{server: server, registry: registry, listener: listener, machines: machines, cancel: cancel}
 	h.conn = h.dialAgain(t, dialOptions...)
 	h.stop = func() {
 		_ = h.conn.Close()

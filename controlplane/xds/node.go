@@ -34,6 +34,10 @@ type metadata struct {
 	version                   string
 	labels                    map[string]string
 	dnsCapture                bool
+	// group is the WorkloadGroup that a machine registers with, and probed whether it
+	// checks its workload's health.
+	group  string
+	probed bool
 	// texts are all entries that are text.
 	texts map[string]string
 }
@@ -119,6 +123,8 @@ func readMetadata(s *structpb.Struct) (m metadata, addresses string) {
 		cluster:        model.ClusterID(value("CLUSTER_ID")),
 		network:        model.NetworkID(value("NETWORK")),
 		version:        value("ISTIO_VERSION"),
+		group:          value("AUTO_REGISTER_GROUP"),
+		probed:         s.GetFields()["PROXY_CONFIG"].GetStructValue().GetFields()["readinessProbe"].GetStructValue() != nil,
 		dnsCapture:     value("DNS_CAPTURE") == "true" || s.GetFields()["DNS_CAPTURE"].GetBoolValue(),
 	}
 	if labels := s.GetFields()["LABELS"].GetStructValue().GetFields(); len(labels) > 0 {

@@ -30,6 +30,18 @@ type Authenticator interface {
 	Authenticate(ctx context.Context) (*authn.Caller, error)
 }
 
+// Machines hears of proxies outside of the cluster that are to be registered:
+// those whose metadata has AUTO_REGISTER_GROUP. It is used concurrently, and must
+// neither block nor call the Server.
+type Machines interface {
+	// Admit a machine, whose stream has just told what it is. Name is what it is
+	// called in the mesh from now on; an error, a gRPC status, ends the stream.
+	Admit(m *model.Machine) (name string, err error)
+	// Says what an admitted machine's stream says now, all of it; nil when the
+	// stream has ended.
+	Says(m *model.Machine, s *model.MachineStream)
+}
+
 // Options of a Server.
 type Options struct {
 	// Authenticator of streams; required.
@@ -41,6 +53,8 @@ type Options struct {
 	// Rejected is told that a proxy rejected something, which Rejections has; nil
 	// tells nobody. It must not block, nor call the Server.
 	Rejected func()
+	// Machines are told of; nil takes each of them for a pod of its name.
+	Machines Machines
 	// Limits; zero fields take the standard ones.
 	Limits Limits
 	// Jitter returns a random duration below its argument; nil takes a random one.

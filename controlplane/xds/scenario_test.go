@@ -36,6 +36,7 @@ var update = flag.Bool("update", false, "write what was seen into the scenarios"
 //	ack TYPE [nonce=N] [name ...] subscribing to names in the same request
 //	nack TYPE reason ...
 //	wait DURATION
+//	healthy, unhealthy reason ... reports of a machine, whose AUTO_REGISTER_GROUP is not "closed"
 //	disconnect
 //	state                         prints Proxies
 //	metric NAME                   prints a metric
@@ -111,7 +112,7 @@ func play(t *testing.T, archive *txtar.Archive, script string) string {
 			t.Fatalf("%s: %v", strings.TrimSpace(line), err)
 		}
 		synctest.Wait()
-		for _, l := range said {
+		for _, l := range append(said, s.machines.heard()...) {
 			fmt.Fprintf(&out, "< %s\n", l)
 		}
 		for _, name := range slices.Sorted(maps.Keys(s.clients)) {
@@ -164,6 +165,8 @@ func (s *stage) do(line string) ([]string, error) {
 		old := s.clients["old "+who]
 		c.inherit(f[1], old)
 		return nil, c.send(request{short: f[1], subscribe: f[2:], initial: old.versions[f[1]], version: old.versions[f[1]][""]})
+	case "healthy", "unhealthy":
+		return nil, c.send(request{short: "HEALTH", reject: strings.Join(f[1:], " ")})
 	case "nack":
 		return nil, c.send(request{short: f[1], answer: true, reject: strings.Join(f[2:], " ")})
 	case "ack":
@@ -189,6 +192,8 @@ func (s *stage) connect(who string, args []string) error {
 			auto = true
 		case k == "LABELS":
 			meta[k] = map[string]any{"class": v}
+		case k == "PROXY_CONFIG":
+			meta[k] = map[string]any{v: map[string]any{}}
 		case strings.ToUpper(k) == k:
 			meta[k] = v
 		default:

@@ -36,6 +36,7 @@ type stream struct {
 	node    *node // nil until the first request
 	proxy   *model.Proxy
 	epoch   *epoch
+	machine machine
 	// pushed is when the snapshot came that is being sent; zero when all was sent.
 	pushed time.Time
 	// sending while somebody sends; since is when the current message was begun.
@@ -52,6 +53,7 @@ func (st *stream) serve() error {
 	<-st.ended
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	st.machine.left()
 	if st.node != nil {
 		st.server.metrics.disconnect(st.node.metadata.version)
 	}
@@ -91,11 +93,18 @@ func (st *stream) receive(r *request) error {
 			return err
 		}
 	}
+	if r.typeURL == healthType {
+		st.machine.reports(r)
+		return nil
+	}
 	k, served := kindOf(r.typeURL)
 	if !served {
 		// Istio's agents also ask for types that only they and istiod know; not
 		// answering is how a server says that it has none.
 		return nil
+	}
+	if k == clusters || k == listeners {
+		st.machine.configured()
 	}
 	v, err := st.session.handle(k, r, time.Now())
 	switch v {
@@ -121,6 +130,9 @@ func (st *stream) introduce(r *request) error {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
 	if err := admit(n, st.caller); err != nil {
+		return err
+	}
+	if err := st.machine.introduce(n, st.caller, st.server.options.Machines); err != nil {
 		return err
 	}
 	if e := st.server.current.Load(); e != nil {

@@ -25,6 +25,8 @@ var typeURL = map[string]string{
 	"CDS": envoy.ClusterType, "EDS": envoy.EndpointType, "SDS": envoy.SecretType,
 	"LDS": envoy.ListenerType, "RDS": envoy.RouteType, "NDS": envoy.NameTableType,
 	"ECDS": envoy.ExtensionType,
+	// Asked for by machines' agents; nobody has any.
+	"HEALTH": "type.googleapis.com/istio.v1.HealthInformation",
 }
 
 var shortName = func() map[string]string {

@@ -25,6 +25,7 @@ func (s *State) Status(name string) Status {
 		Exported:  len(m.relayed),
 		Refused:   m.refusals(),
 		LastError: m.lastError,
+		Unreached: s.unreachedOf(m),
 	}
 	for _, st := range m.instances {
 		if st.complete && st.caughtUp() {

@@ -174,6 +174,17 @@ func (s *sim) run(line string) error {
 		s.step(Acknowledged{in.id, &federationv1.Ack{Nonce: n, Refused: []*federationv1.Refusal{{
 			Member: "east", Key: wire.Key{Namespace: "shop", Name: "reviews"}.Message(), Reason: "Nonsense", Message: opt("message", ""),
 		}}}})
+	case "unreached": // gateways as member:address
+		in, err := instance()
+		if err != nil {
+			return err
+		}
+		u := &federationv1.Unreached{}
+		for _, w := range words[1:] {
+			m, address, _ := strings.Cut(w, ":")
+			u.Gateways = append(u.Gateways, &federationv1.UnreachedGateway{Member: m, Gateway: &federationv1.Gateway{Address: address, Port: 15443}})
+		}
+		s.step(Told{in.id, u})
 	case "imports":
 		in, err := instance()
 		if err != nil {
@@ -190,6 +201,9 @@ func (s *sim) run(line string) error {
 		s.logf("connected=%d exporting=%t synced=%t exported=%d imported=%d %s", st.Connected, st.Exporting, st.Synced, st.Exported, st.Imported, st.LastError)
 		for _, r := range st.Refused {
 			s.logf("refused %s/%s %s: %s", r.Namespace, r.Name, r.Reason, r.Message)
+		}
+		for _, u := range st.Unreached {
+			s.logf("unreached %s from %s", u.Address, strings.Join(u.From, ","))
 		}
 		for _, r := range st.RefusedImports {
 			s.logf("refuses %s:%s/%s %s: %s", r.Member, r.Namespace, r.Name, r.Reason, r.Message)

@@ -100,6 +100,8 @@ func (s *State) Step(e Event) []Output {
 		s.export(e)
 	case Acknowledged:
 		s.acknowledge(e)
+	case Told:
+		s.tell(e)
 	case Left:
 		if st := s.streams[e.Stream]; st != nil {
 			s.leave(st, e.Reason)

@@ -20,6 +20,8 @@ type Status struct {
 	Refused []Refusal
 	// RefusedImports are the imports that the member itself refused, sorted.
 	RefusedImports []Refusal
+	// Unreached are its gateways that other members say they don't reach.
+	Unreached []UnreachedGateway
 	// LastError is why the member's last stream ended; empty while connected.
 	LastError string
 }

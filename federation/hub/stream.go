@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	federationv1 "github.com/isthmesh/isthmesh/api/federation/v1"
+	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/federation/wire"
 )
 
@@ -32,6 +33,8 @@ type stream struct {
 	received    uint64 // the newest nonce that came
 	acked       uint64 // the newest that was answered
 	refusalsDue bool
+	// unreached are other members' gateways that it doesn't reach, by member.
+	unreached map[string][]model.GatewayAddress
 
 	imports
 }
@@ -86,7 +89,7 @@ func (s *State) join(e Joined) {
 		id: e.Stream, member: m, serial: e.Serial,
 		view:      maps.Clone(m.exports),
 		malformed: map[wire.Key]Refusal{},
-		welcome:   &federationv1.Welcome{Member: m.Name},
+		welcome:   &federationv1.Welcome{Member: m.Name, TakesUnreached: true},
 		imports: imports{
 			lacksMembers: map[string]bool{},
 			lacks:        map[string]map[wire.Key]struct{}{},
@@ -173,6 +176,7 @@ func (i *imports) forget(exporter string) {
 func (s *State) leave(st *stream, reason string) {
 	m := st.member
 	delete(s.streams, st.id)
+	s.reportUnreached(st.unreached, nil)
 	m.instances = slices.DeleteFunc(m.instances, func(o *stream) bool { return o == st })
 	if len(m.instances) == 0 {
 		m.lastError = reason

@@ -171,8 +171,10 @@ func (s *Server) receive(ctx context.Context, f *federation, st *serverStream) {
 			e = Exported{st.id, m.Exports}
 		case *federationv1.MemberMessage_ImportAck:
 			e = Acknowledged{st.id, m.ImportAck}
+		case *federationv1.MemberMessage_Unreached:
+			e = Told{st.id, m.Unreached}
 		default:
-			st.end(status.Error(codes.InvalidArgument, "neither exports nor an acknowledgement"))
+			st.end(status.Error(codes.InvalidArgument, "neither exports nor an acknowledgement, nor gateways"))
 			return
 		}
 		f.mu.Lock()

@@ -90,6 +90,7 @@ type Client struct {
 	importAck uint64 // nonce that is due to be acknowledged; 0 for none
 	complete  bool
 	told      []Refusal // that OnRefused was last given
+	unreached unreached
 	state     State
 
 	// Each of these wakes one loop; a wake that is already there says enough.
@@ -181,6 +182,7 @@ func (c *Client) ended(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.exports.lost()
+	c.unreached.taken = false
 	c.complete, c.importAck = false, 0
 	if again := c.state.Connected.IsZero() && c.state.LastError == err.Error(); !again {
 		c.options.Log.Info("No stream to the hub: imports stay as they are, exports wait", "hub", c.options.Hub.Address, "reason", err.Error())

@@ -94,6 +94,7 @@ func (c *Client) take(m *federationv1.HubMessage) error {
 	switch m := m.GetMessage().(type) {
 	case *federationv1.HubMessage_Welcome:
 		c.exports.welcome(m.Welcome.GetHeld())
+		c.unreached.welcome(m.Welcome.GetTakesUnreached())
 		c.state.Connected, c.state.LastError = c.options.Clock.Now(), ""
 		c.options.Log.Info("Connected to the hub", "hub", c.options.Hub.Address, "member", m.Welcome.GetMember(), "holds", len(m.Welcome.GetHeld()))
 		c.send.up()
@@ -151,6 +152,9 @@ func (c *Client) next() *federationv1.MemberMessage {
 	}
 	if u := c.exports.next(); u != nil {
 		return &federationv1.MemberMessage{Message: &federationv1.MemberMessage_Exports{Exports: u}}
+	}
+	if u := c.unreached.next(); u != nil {
+		return &federationv1.MemberMessage{Message: &federationv1.MemberMessage_Unreached{Unreached: u}}
 	}
 	return nil
 }

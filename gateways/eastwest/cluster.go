@@ -13,6 +13,7 @@ import (
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/standardmetrics"
 )
 
 // Serves is true for services that the gateway passes connections to.
@@ -54,6 +55,7 @@ func (p Passage) Cluster(s *model.Settings) (*envoy.Resource, error) {
 		ConnectTimeout:       envoy.Milliseconds(timeout),
 		// In turn: what arrives here is connections, of which a client opens few.
 		LbPolicy: clusterv3.Cluster_ROUND_ROBIN,
+		Metadata: standardmetrics.Service(p.Service),
 		CircuitBreakers: &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
 			MaxConnections:     unlimited,
 			MaxPendingRequests: unlimited,

@@ -14,6 +14,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/policy"
+	"github.com/isthmesh/isthmesh/controlplane/standardmetrics"
 )
 
 const (
@@ -27,7 +28,8 @@ const (
 // passes on, which is the name of the cluster that it goes to. What else comes
 // is closed: other names, no name, no TLS. Envoy changes the chains in place:
 // connections of a chain that stays live on, those of one that goes are closed
-// when they have been drained. Policies see a connection as it is here: its
+// when they have been drained. One more chain answers the checks of other
+// members' gateways, if there are such checks. Policies see a connection as it is here: its
 // addresses and its server name, and no identity, because TLS is not ended here.
 func Listener(s *model.Settings, names []string, policies *policy.Chosen) (*envoy.Resource, error) {
 	l := &listenerv3.Listener{
@@ -43,7 +45,10 @@ func Listener(s *model.Settings, names []string, policies *policy.Chosen) (*envo
 	for _, name := range names {
 		l.FilterChains = append(l.FilterChains, passthrough(s, name, guards))
 	}
-	if len(names) == 0 {
+	if s.GatewayChecks != nil {
+		l.FilterChains = append(l.FilterChains, answering(s))
+	}
+	if len(l.FilterChains) == 0 {
 		// Envoy takes no listener without a chain.
 		l.FilterChains = []*listenerv3.FilterChain{nowhere(s)}
 	}
@@ -55,6 +60,7 @@ func passthrough(s *model.Settings, name string, guards []*listenerv3.Filter) *l
 	proxy := envoy.TCPProxy(s, name)
 	proxy.IdleTimeout = durationpb.New(idle)
 	proxy.MaxConnectAttempts = wrapperspb.UInt32(attempts)
+	standardmetrics.CountConnections(s, standardmetrics.Gateway, proxy)
 	return &listenerv3.FilterChain{
 		Name:             name,
 		FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: "tls", ServerNames: []string{name}},

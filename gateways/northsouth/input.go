@@ -48,6 +48,8 @@ func ProxyOf(s *model.Settings, p *model.Proxy) Proxy {
 type Input struct {
 	Mesh  *model.Mesh
 	Scope *scope.Index
+	// Asked are clusters that filters ask which come after this translation.
+	Asked []string
 	Proxy Proxy
 	// Cluster of a destination as this proxy sees it; port is the one that was
 	// called, for destinations that name none.

@@ -29,7 +29,7 @@ func (t *translation) listen(b *bind) {
 	l := t.listener(b)
 	switch b.speech {
 	case speaksHTTP:
-		t.routes(b.plainRoutes(), b.of, nil)
+		t.routes(b.plainRoutes(), b.of, nil, false)
 		m := t.manager(b.plainRoutes())
 		if slices.ContainsFunc(b.of, func(a attached) bool { return a.listener.GRPCWeb }) {
 			m.HttpFilters = slices.Insert(m.GetHttpFilters(), len(m.GetHttpFilters())-1, envoy.GRPCWeb(false))

@@ -15,6 +15,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/policy"
 	"github.com/isthmesh/isthmesh/controlplane/routing"
+	"github.com/isthmesh/isthmesh/controlplane/standardmetrics"
 )
 
 // What one client of the edge may cost. Envoy's guide to edge proxies names the
@@ -31,6 +32,7 @@ const (
 func (t *translation) manager(name string) *hcmv3.HttpConnectionManager {
 	m := envoy.HTTPManager(t.Mesh.Settings, name)
 	m.RouteSpecifier = envoy.RDS(name)
+	standardmetrics.CountRequests(t.Mesh.Settings, standardmetrics.Gateway, m)
 	m.ServerName = "istio-envoy"
 	// It stands at the edge: who connects is the client, and what the client says
 	// of others counts for as many hops as there are proxies of ours before it.

@@ -12,18 +12,25 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/model"
 )
 
+// overQUIC is whether a listener of HTTP over TLS has HTTP/3, too. Where it wants it and
+// can't have it, that is told, and clients are not told to try.
+func (t *translation) overQUIC(b *bind, a attached) bool {
+	switch {
+	case !a.listener.HTTP3 || b.withoutHTTP3():
+		return false
+	case a.listener.TLS.Mode != model.TerminateTLS:
+		t.report(a.problem(".tls.mode", "NotSupported", "HTTP/3 is for mode SIMPLE only: proxies ask for no client certificate over QUIC; HTTP/2 serves this listener"))
+		return false
+	case b.datagrams:
+		t.report(a.problem(".port", "PortConflict", "UDP port %d is another listener's, so there is no HTTP/3; HTTP/2 serves this listener: give one of the two another port", b.port))
+		return false
+	}
+	return true
+}
+
 // quic also takes HTTP/3 for a listener of HTTP over TLS, on the UDP port of
 // the same number.
 func (t *translation) quic(b *bind, a attached, names []string) {
-	tls := a.listener.TLS
-	if tls.Mode != model.TerminateTLS {
-		t.report(a.problem(".tls.mode", "NotSupported", "HTTP/3 is for mode SIMPLE only: proxies ask for no client certificate over QUIC; HTTP/2 serves this listener"))
-		return
-	}
-	if b.datagrams {
-		t.report(a.problem(".port", "PortConflict", "UDP port %d is another listener's, so there is no HTTP/3; HTTP/2 serves this listener: give one of the two another port", b.port))
-		return
-	}
 	context, err := t.downstream(a, []string{"h3"})
 	if err != nil {
 		return // already told of the same listener over TCP

@@ -44,8 +44,9 @@ func listenerRoutes(a attached) string {
 	return fmt.Sprintf("https.%d.%s.%s.%s", a.listener.Port, a.listener.Name, a.gateway.Name, a.gateway.Namespace)
 }
 
-// routes adds the route configuration of listeners that share it.
-func (t *translation) routes(name string, of, others []attached) {
+// routes adds the route configuration of listeners that share it. With http3, clients are
+// told that they may speak it.
+func (t *translation) routes(name string, of, others []attached, http3 bool) {
 	first := of[0]
 	tls := first.speech() == speaksTLS
 	config := &routev3.RouteConfiguration{
@@ -59,7 +60,7 @@ func (t *translation) routes(name string, of, others []attached) {
 	if !tls || first.listener.TLS.Mode != model.MeshListenerTLS {
 		config.RequestHeadersToRemove = fromOutside
 	}
-	if first.listener.HTTP3 && tls {
+	if http3 {
 		config.ResponseHeadersToAdd = []*corev3.HeaderValueOption{{
 			Header:       &corev3.HeaderValue{Key: "alt-svc", Value: fmt.Sprintf(`h3=":%d"; ma=86400`, first.listener.Port)},
 			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,

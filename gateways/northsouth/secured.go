@@ -13,6 +13,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/policy"
 	"github.com/isthmesh/isthmesh/controlplane/routing"
+	"github.com/isthmesh/isthmesh/controlplane/standardmetrics"
 )
 
 // The application protocols that a listener of HTTP over TLS offers.
@@ -120,8 +121,8 @@ func (t *translation) https(b *bind, a attached, names serverNames) []*listenerv
 			return o == a || !o.gateway.API || o.listener.Protocol != model.ListenHTTPS
 		})
 	}
-	name := listenerRoutes(a)
-	t.routes(name, []attached{a}, others)
+	name, http3 := listenerRoutes(a), t.overQUIC(b, a)
+	t.routes(name, []attached{a}, others, http3)
 	m := t.manager(name)
 	if a.listener.TLS.AllowInvalidClients {
 		// Nobody vouches for the names in the certificate, so the backend gets it
@@ -129,7 +130,7 @@ func (t *translation) https(b *bind, a attached, names serverNames) []*listenerv
 		m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Cert: true, Chain: true}
 	}
 	filter := envoy.HTTPManagerFilter(m)
-	if a.listener.HTTP3 && !b.withoutHTTP3() {
+	if http3 {
 		t.quic(b, a, own)
 	}
 	return byName(name, own, func() *listenerv3.FilterChain {
@@ -258,10 +259,12 @@ func (t *translation) autoPassthrough(a attached, names serverNames) []*listener
 			continue
 		}
 		t.clusters[cluster] = true
+		proxy := envoy.TCPProxy(t.Mesh.Settings, cluster)
+		standardmetrics.CountConnections(t.Mesh.Settings, standardmetrics.Gateway, proxy)
 		out = append(out, &listenerv3.FilterChain{
 			Name:             cluster,
 			FilterChainMatch: matching([]string{cluster}),
-			Filters:          append(policy.Discovered(t.Mesh.Settings, t.Policies).TCP(), envoy.TCPProxyFilter(envoy.TCPProxy(t.Mesh.Settings, cluster))),
+			Filters:          append(policy.Discovered(t.Mesh.Settings, t.Policies).TCP(), envoy.TCPProxyFilter(proxy)),
 		})
 	}
 	if len(out) == 0 {

@@ -43,7 +43,7 @@ func Translate(in Input) *Output {
 	for _, b := range t.binds() {
 		t.listen(b)
 	}
-	t.authorizers()
+	t.asked()
 	for _, q := range t.quicOrder {
 		t.add(&t.out.Listeners, q.first, q.listener.GetName(), q.listener)
 	}
@@ -54,8 +54,12 @@ func Translate(in Input) *Output {
 	return t.out
 }
 
-// authorizers are the clusters of the external authorizers that policies ask.
-func (t *translation) authorizers() {
+// asked are the clusters of the external authorizers that policies ask, and of what
+// else filters do.
+func (t *translation) asked() {
+	for _, name := range t.Asked {
+		t.clusters[name] = true
+	}
 	for _, name := range t.Policies.Authorizers(t.Mesh.Settings) {
 		t.clusters[name] = true
 	}

@@ -71,6 +71,17 @@ func TestEnvoyTakesWhatIsAccepted(t *testing.T) {
 				}
 			}
 		}
+		for n := 0; n < limitsTogether; {
+			drawn++
+			o, ok := mended(t, limitPolicy(t, n, seed))
+			seed++
+			if ok {
+				batch = append(batch, o)
+				n++
+				given["RateLimitPolicy"]++
+				total++
+			}
+		}
 		if err := y.try(t, batch); err != nil {
 			t.Fatalf("Envoy doesn't take what is accepted: %.3000v\n%s\n\nafter\n%s", err, strings.Join(least(t, y.settings, batch), "\n"), strings.Join(earlier, "\n"))
 		}

@@ -51,7 +51,7 @@ func TestBadMembers(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			eventually(t, 30*time.Second, "the condition tells", func() error {
+			eventually(t, time.Minute, "the condition tells", func() error {
 				get := func(field string) string {
 					return kubectl(t, "hub", "get", "meshmember", "bad-"+name, "-o", fmt.Sprintf(`jsonpath={.status.conditions[?(@.type=="%s")].%s}`, c.condition, field))
 				}
@@ -136,7 +136,7 @@ func TestBadChartValue(t *testing.T) {
 	}
 	const wrong = `{"replicaCount":"two"}`
 	// The hub may have put its caBundle there only just now.
-	eventually(t, 30*time.Second, "the API server refuses the value", func() error {
+	eventually(t, time.Minute, "the API server refuses the value", func() error {
 		_, err := try(t, "hub", append(patch(wrong), "--dry-run=server")...)
 		if err == nil || !strings.Contains(err.Error(), `"replicaCount" is wrong: got string, want integer`) {
 			return fmt.Errorf("got another answer: %w", err)
@@ -154,7 +154,7 @@ func TestBadChartValue(t *testing.T) {
 		_, err := try(t, "hub", patch(wrong)...)
 		return err
 	})
-	eventually(t, 30*time.Second, "the members' conditions tell", func() error {
+	eventually(t, time.Minute, "the members' conditions tell", func() error {
 		for _, m := range []string{"east", "west"} {
 			message := kubectl(t, "hub", "get", "meshmember", m, "-o", `jsonpath={.status.conditions[?(@.reason=="ValuesInvalid")].message}`)
 			if !strings.Contains(message, "replicaCount") {
@@ -192,5 +192,5 @@ func bypass(t *testing.T, webhook, was string, do func() error) {
 			t.Error(err)
 		}
 	}()
-	eventually(t, 30*time.Second, "the API server asks no webhook any more", do)
+	eventually(t, time.Minute, "the API server asks no webhook any more", do)
 }

@@ -18,7 +18,7 @@ import (
 const machineNamespace = "vm"
 
 // Version 2 of ratings, with the stars out of MongoDB, of MySQL, and of MySQL on
-// a machine outside the mesh. The stars on the page are those in the database:
+// a machine outside the cluster. The stars on the page are those in the database:
 // a changed row changes them. Both databases take mutual TLS only.
 func (b *bookinfo) databases(t *testing.T) {
 	// What these files delete in the end is part of the store, too.
@@ -48,11 +48,11 @@ func (b *bookinfo) databases(t *testing.T) {
 			b.config(t, "networking/virtual-service-"+c.file+".yaml")
 			v := b.visitor(t, "")
 			shows := func(first int) func() error { return func() error { return v.seesStars(t.Context(), first, 4) } }
-			eventually(t, 20*time.Second, "the stars of the database", shows(c.stars[0]))
+			eventually(t, time.Minute, "the stars of the database", shows(c.stars[0]))
 			statement := append(strings.Fields(c.shell), c.statement)
 			kubectl(t, "west", append([]string{"-n", c.namespace, "exec", c.database, "--"}, statement...)...)
 			// The first version has other stars, so that none of these came from it.
-			eventually(t, 20*time.Second, "the changed row", shows(c.stars[1]))
+			eventually(t, time.Minute, "the changed row", shows(c.stars[1]))
 			for range 25 {
 				if err := shows(c.stars[1])(); err != nil {
 					t.Fatal(err)
@@ -60,12 +60,16 @@ func (b *bookinfo) databases(t *testing.T) {
 			}
 		})
 	}
+	t.Run("MachineLeaves", func(t *testing.T) {
+		kubectl(t, "west", "-n", machineNamespace, "delete", "pod", "machine")
+		eventually(t, time.Minute, "the entry of the machine goes", machines(t, ""))
+	})
 	t.Run("Identities", b.databasesByIdentity)
 	t.Run("Gone", func(t *testing.T) {
 		b.config(t, "networking/virtual-service-ratings-mysql.yaml")
 		b.kubectl(t, "west", "scale", "deployment", "mysqldb-v1", "--replicas=0")
 		v := b.visitor(t, "")
-		eventually(t, 30*time.Second, "reviews without stars", func() error {
+		eventually(t, time.Minute, "reviews without stars", func() error {
 			p, err := v.see(t.Context(), "/productpage")
 			if err == nil && (p.version != "v3" || p.stars != "none" || !p.has("Ratings service is currently unavailable")) {
 				err = fmt.Errorf("reviews %q with %s stars", p.version, p.stars)
@@ -79,19 +83,43 @@ func (b *bookinfo) databases(t *testing.T) {
 	})
 }
 
-// machine makes a MySQL server outside the mesh, registered as upstream's
-// manifest expects it: a WorkloadEntry with the pod's address, of a Service
-// mysqldb in namespace vm. The pod itself is in no Service.
+// machine makes a MySQL server on what is a machine for the mesh: a pod that isn't
+// injected and that no Service knows, with the files that isthmesh workload
+// configure writes. It registers itself, and counts as soon as its probe says so.
 func (b *bookinfo) machine(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	if _, err := run(ctx, databaseMachine, "kubectl", "--kubeconfig", kubeconfig("west"), "apply", "-f", "-"); err != nil {
-		t.Fatal(err)
+	west := []string{"--kubeconfig", kubeconfig("west")}
+	apply := func(objects string) {
+		t.Helper()
+		if _, err := run(ctx, objects, "kubectl", append(west, "apply", "-f", "-")...); err != nil {
+			t.Fatal(err)
+		}
 	}
+	apply(databaseGroup)
+	dir := t.TempDir()
+	eventually(t, time.Minute, "the machine's files", func() error {
+		_, err := run(ctx, "", "isthmesh", append(west, "workload", "configure", "--name", "mysqldb", "--namespace", machineNamespace, "-o", dir, "--autoregister")...)
+		return err
+	})
+	kubectl(t, "west", "-n", machineNamespace, "create", "secret", "generic", "machine", "--from-file="+dir)
+	apply(databaseMachine)
 	kubectl(t, "west", "-n", machineNamespace, "wait", "--for=condition=Ready", "pod/machine", "--timeout=2m")
-	address := kubectl(t, "west", "-n", machineNamespace, "get", "pod", "machine", "-o", "jsonpath={.status.podIP}")
-	apply(t, "west", fmt.Sprintf(databaseEntry, address))
+	eventually(t, time.Minute, "the machine is registered and probed", machines(t, "mysqldb True"))
+}
+
+// machines is nil if those that registered are as wanted: each the group it is
+// of, and whether it is healthy.
+func machines(t *testing.T, want string) func() error {
+	const each = `{range .items[*]}{.metadata.ownerReferences[0].name} {.status.conditions[?(@.type=="Healthy")].status}{end}`
+	return func() error {
+		got, err := try(t, "west", "-n", machineNamespace, "get", "workloadentries", "-o", "jsonpath="+each)
+		if err == nil && got != want {
+			err = fmt.Errorf("machines %q, want %q", got, want)
+		}
+		return err
+	}
 }
 
 // databasesByIdentity wants the databases to know who connects, which only
@@ -123,9 +151,9 @@ func (b *bookinfo) databasesByIdentity(t *testing.T) {
 			t.Errorf("%s refuses a workload of the mesh without a policy", c.app)
 		}
 		apply(t, "west", fmt.Sprintf(databasePolicy, c.app, c.account))
-		eventually(t, 20*time.Second, c.app+" refuses another identity", c.refuses(inside...))
+		eventually(t, time.Minute, c.app+" refuses another identity", c.refuses(inside...))
 		v := b.visitor(t, "")
-		eventually(t, 20*time.Second, c.app+" answers version 2", func() error { return v.seesStars(t.Context(), c.stars, 4) })
+		eventually(t, time.Minute, c.app+" answers version 2", func() error { return v.seesStars(t.Context(), c.stars, 4) })
 	}
 }
 
@@ -158,7 +186,7 @@ func (v visitor) seesStars(ctx context.Context, stars ...int) error {
 	return nil
 }
 
-const databaseMachine = `
+const databaseGroup = `
 apiVersion: v1
 kind: Namespace
 metadata: {name: vm}
@@ -170,26 +198,55 @@ spec:
   ports: [{name: mysql, port: 3306}]
   selector: {app: mysqldb}
 ---
+apiVersion: networking.istio.io/v1
+kind: WorkloadGroup
+metadata: {name: mysqldb, namespace: vm}
+spec:
+  metadata: {labels: {app: mysqldb}}
+  template: {ports: {mysql: 3306}, serviceAccount: default}
+  probe: {tcpSocket: {port: 3306}, periodSeconds: 1}
+`
+
+// databaseMachine has the files where a machine has them. Its name is not that of
+// the host, so that nobody takes it for the pod that it is.
+const databaseMachine = `
 apiVersion: v1
 kind: Pod
 metadata: {name: machine, namespace: vm}
 spec:
-  terminationGracePeriodSeconds: 1
+  hostname: db-1
+  terminationGracePeriodSeconds: 10
+  initContainers:
+    - name: redirect
+      image: isthmesh/proxy:dev
+      args: [redirect]
+      securityContext: {runAsUser: 0, runAsGroup: 0, capabilities: {add: [NET_ADMIN, NET_RAW]}}
+      volumeMounts:
+        - {name: files, mountPath: /var/lib/istio/envoy/cluster.env, subPath: cluster.env}
+        - {name: files, mountPath: /etc/istio/config/mesh, subPath: mesh.yaml}
   containers:
     - name: mysqldb
       image: isthmesh/samples:dev
       command: [/usr/local/bin/databases, mysqldb]
       env: [{name: MYSQL_ROOT_PASSWORD, value: password}]
-      readinessProbe: {tcpSocket: {port: 3306}, periodSeconds: 1}
-`
-
-const databaseEntry = `
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: {name: machine, namespace: vm}
-spec:
-  address: %s
-  labels: {app: mysqldb}
+    - name: agent
+      image: isthmesh/proxy:dev
+      args: [proxy, sidecar]
+      readinessProbe: {httpGet: {path: /healthz/ready, port: 15021}, periodSeconds: 1, failureThreshold: 60}
+      volumeMounts:
+        - {name: files, mountPath: /var/lib/istio/envoy/cluster.env, subPath: cluster.env}
+        - {name: files, mountPath: /etc/istio/config/mesh, subPath: mesh.yaml}
+        - {name: files, mountPath: /var/run/secrets/tokens/istio-token, subPath: istio-token}
+        - {name: certificates, mountPath: /etc/certs}
+        - {name: files, mountPath: /etc/certs/root-cert.pem, subPath: root-cert.pem}
+        - {name: proxy, mountPath: /etc/istio/proxy}
+  volumes:
+    - name: files
+      secret: {secretName: machine}
+    - name: certificates
+      emptyDir: {}
+    - name: proxy
+      emptyDir: {}
 `
 
 const databasePolicy = `

@@ -50,10 +50,10 @@ func (b *bookinfo) egress(t *testing.T) {
 		}
 	}
 	// The stand-in answers TLS only.
-	eventually(t, 20*time.Second, "plaintext reaches no book service", answers(400, "product details are currently unavailable"))
+	eventually(t, time.Minute, "plaintext reaches no book service", answers(400, "product details are currently unavailable"))
 
 	b.config(t, "networking/egress-rule-google-apis.yaml")
-	eventually(t, 20*time.Second, "the book service answers over TLS", answers(200, " as "+googleapis))
+	eventually(t, time.Minute, "the book service answers over TLS", answers(200, " as "+googleapis))
 	for range 25 {
 		if err := answers(200, `"ISBN-10":"0486424618"`)(); err != nil {
 			t.Fatal(err)

@@ -26,7 +26,7 @@ func (b *bookinfo) gatewayAPI(t *testing.T) {
 	// As the page says where there is no load balancer; here it has no address left.
 	b.kubectl(t, "west", "annotate", gateway, "networking.istio.io/service-type=ClusterIP")
 	b.kubectl(t, "west", "wait", "--for=condition=Programmed", gateway, "--timeout=2m")
-	eventually(t, 30*time.Second, "the store is open", func() error {
+	eventually(t, time.Minute, "the store is open", func() error {
 		p, err := b.seeInside(t, "bookinfo-gateway-istio.bookinfo.svc.cluster.local")
 		if err == nil && (p.version == "" || !p.has("<title>Simple Bookstore App</title>")) {
 			err = fmt.Errorf("the page:\n%s", p.body)
@@ -113,7 +113,7 @@ func (b *bookinfo) split(t *testing.T) {
 		}
 		return p, err
 	}
-	eventually(t, 20*time.Second, "reviews come from east, with ratings from west", func() error {
+	eventually(t, time.Minute, "reviews come from east, with ratings from west", func() error {
 		p, err := fromEast()
 		if err == nil && p.stars == "none" {
 			err = fmt.Errorf("version %s", p.version)

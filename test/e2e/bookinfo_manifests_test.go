@@ -23,7 +23,7 @@ func (b *bookinfo) again(t *testing.T) {
 // shown waits until each path answers with its status.
 func (v visitor) shown(t *testing.T, what string, statuses map[string]int) {
 	t.Helper()
-	eventually(t, 20*time.Second, what, func() error {
+	eventually(t, time.Minute, what, func() error {
 		for path, want := range statuses {
 			p, err := v.see(t.Context(), path)
 			if err != nil {

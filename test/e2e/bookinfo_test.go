@@ -174,7 +174,7 @@ func (b *bookinfo) visitor(t *testing.T, name string) visitor {
 	if name == "" {
 		return v
 	}
-	eventually(t, 10*time.Second, name+" logs in", func() error {
+	eventually(t, time.Minute, name+" logs in", func() error {
 		answer, err := v.client.PostForm("http://"+b.address+"/login", url.Values{"username": {name}, "passwd": {"any"}})
 		if err != nil {
 			return err
@@ -254,7 +254,7 @@ func (v visitor) sees(ctx context.Context, version string) error {
 // alwaysSees waits until a visitor sees a version, and then wants nothing else.
 func (v visitor) alwaysSees(t *testing.T, version string) {
 	t.Helper()
-	eventually(t, 10*time.Second, "reviews "+version, func() error { return v.sees(t.Context(), version) })
+	eventually(t, time.Minute, "reviews "+version, func() error { return v.sees(t.Context(), version) })
 	for range 25 {
 		if err := v.sees(t.Context(), version); err != nil {
 			t.Fatal(err)
@@ -315,7 +315,7 @@ func enough(want map[string]int) int {
 func (b *bookinfo) shares(t *testing.T, want map[string]int) {
 	t.Helper()
 	expected := slices.Sorted(maps.Keys(want))
-	effect := eventually(t, 20*time.Second, "only the wanted versions answer", func() error {
+	effect := eventually(t, time.Minute, "only the wanted versions answer", func() error {
 		got := b.load(t, 200).versions()
 		if versions := slices.Sorted(maps.Keys(got)); !slices.Equal(versions, expected) {
 			return fmt.Errorf("%v, want %v", got, expected)

@@ -12,6 +12,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -36,6 +37,10 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "no cluster %q: %v\nRun `make demo` first, or `make end-to-end` for all of it.\n", c, err)
 			os.Exit(1)
 		}
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }

@@ -13,9 +13,10 @@ import (
 
 // The hub's whole cluster is off: calls at 100/s lose nothing, also while
 // west's control plane is killed and comes back with the hub still away.
-// ISTHMESH_HUBLOSS sets the length; it is 5m when not set. Meanwhile the cluster
-// that has no hub is busy (TestMeshOfHelmInUse).
+// ISTHMESH_HUBLOSS sets the length; it is 5m when not set. Meanwhile the
+// tests of a cluster that has no hub run (TestMeshOfHelmInUse, TestStandaloneMeshByHelm).
 func TestHubLossLosesNothing(t *testing.T) {
+	hold(t, &hubThere)
 	t.Parallel()
 	length := 5 * time.Minute
 	if v := os.Getenv("ISTHMESH_HUBLOSS"); v != "" {
@@ -53,11 +54,10 @@ func TestHubLossLosesNothing(t *testing.T) {
 	kubectl(t, "west", "-n", "shop", "scale", "deployment/client", "--replicas=2")
 	kubectl(t, "west", "-n", "shop", "rollout", "status", "deployment/client", "--timeout=2m")
 	newest := kubectl(t, "west", "-n", "shop", "get", "pods", "-l", "app=client", "--sort-by=.metadata.creationTimestamp", "-o", "jsonpath={.items[-1:].metadata.name}")
-	eventually(t, 20*time.Second, "a new pod calls east", func() error {
+	eventually(t, time.Minute, "a new pod calls east", func() error {
 		_, err := try(t, "west", "-n", "shop", "exec", newest, "-c", "client", "--", "/echo", "call", "--url", "http://catalog.shop/", "--count", "1", "--timeout", "2s")
 		return err
 	})
-
 	r := <-done
 	kubectl(t, "west", "-n", "shop", "scale", "deployment/client", "--replicas=1")
 	t.Logf("%s without a hub: %+v", length, r.summary)

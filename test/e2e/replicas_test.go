@@ -55,7 +55,7 @@ func TestControlPlaneReplicas(t *testing.T) {
 	newest := kubectl(t, "west", "-n", "shop", "get", "pods", "-l", "app=client", "--sort-by=.metadata.creationTimestamp", "-o", "jsonpath={.items[-1:].metadata.name}")
 	apply(t, "east", ledger+"---"+ledgerExport)
 	kubectl(t, "east", "-n", "shop", "rollout", "status", "deployment/ledger", "--timeout=2m")
-	took := eventually(t, 30*time.Second, "what is exported now answers a pod that is new", func() error {
+	took := eventually(t, time.Minute, "what is exported now answers a pod that is new", func() error {
 		_, err := callFrom(t.Context(), time.Minute, "west", "shop", newest, "http://ledger.shop/", "--count", "1")
 		return err
 	})

@@ -28,7 +28,7 @@ kind: PeerAuthentication
 metadata: {name: default, namespace: shop}
 spec: {mtls: {mode: STRICT}}
 `)
-	took := eventually(t, 10*time.Second, "STRICT refuses plaintext", func() error {
+	took := eventually(t, time.Minute, "STRICT refuses plaintext", func() error {
 		s, err := plain()
 		if err != nil && s.OK == 0 {
 			return nil

@@ -36,12 +36,15 @@ const shopHost = "shop.example"
 // rigs of test/pipeline show of single proxies holds for pods, from the first install until
 // nothing is left. It has a cluster of its own, so nothing waits for it.
 func TestMeshOfHelmInUse(t *testing.T) {
-	t.Parallel()
+	hold(t, &soloMine)
 	lab(t, "images", "--only", "opa")
+	t.Parallel()
+	started := hold(t, &starting)
 	lab(t, "up", "--topology", "kind-configs/single")
 	t.Cleanup(func() { lab(t, "down", "solo") })
 	m := &soloMesh{registry: openRegistry(t, machine(t, "solo")), authority: newAuthority(t)}
 	m.install(t)
+	started()
 	for _, part := range []struct {
 		name string
 		run  func(*testing.T)

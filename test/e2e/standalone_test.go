@@ -15,6 +15,9 @@ import (
 // A mesh without a hub, by the real Helm: the charts give an ordinary
 // single-cluster mesh with a root of its own.
 func TestStandaloneMeshByHelm(t *testing.T) {
+	t.Parallel()
+	hold(t, &soloMine)
+	started := hold(t, &starting)
 	lab(t, "up", "--topology", "kind-configs/single")
 	t.Cleanup(func() { lab(t, "down", "solo") })
 	steps := documented(t, "A mesh by Helm", 2)
@@ -32,7 +35,7 @@ func TestStandaloneMeshByHelm(t *testing.T) {
 	soloApply(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---"+echoServer("shop", "server", false)+"---"+echoClient("shop", "client", false))
 	soloRolledOut(t, "server", "client")
 	// A pod is ready a moment before the node's own proxy knows.
-	eventually(t, 20*time.Second, "calls without sidecars", func() error {
+	eventually(t, time.Minute, "calls without sidecars", func() error {
 		s, err := call(t, "solo", "shop", "client", "http://server/", "--count", "5")
 		if err == nil && len(s.Identities) != 0 {
 			t.Errorf("identities without sidecars: %v", s.Identities)
@@ -42,11 +45,12 @@ func TestStandaloneMeshByHelm(t *testing.T) {
 
 	typed(t, steps[1])
 	soloRolledOut(t, "server", "client")
+	started()
 	inits := kubectl(t, "solo", "-n", "shop", "get", "pods", "-l", "app=server", "-o", "jsonpath={.items[*].spec.initContainers[*].name}")
 	if !strings.Contains(inits, "istio-proxy") {
 		t.Errorf("no sidecar after the restart: %s", inits)
 	}
-	eventually(t, 20*time.Second, "calls are mutual TLS", func() error {
+	eventually(t, time.Minute, "calls are mutual TLS", func() error {
 		s, err := call(t, "solo", "shop", "client", "http://server/", "--count", "20")
 		if err != nil {
 			return err
@@ -64,6 +68,7 @@ func TestStandaloneMeshByHelm(t *testing.T) {
 // is the hub's from then on, pods go on until they are restarted, and then have
 // identities of the federation and call what others export.
 func becomesMember(t *testing.T) {
+	hold(t, hubThere.RLocker())
 	start := time.Now()
 	join(t, "solo", "eu", "eu-1")
 	t.Logf("ready after %s", time.Since(start))
@@ -87,8 +92,8 @@ func becomesMember(t *testing.T) {
 	steps := documented(t, "What changes, and when", 2)
 	typed(t, steps[0])
 	soloRolledOut(t, "server", "client")
-	eventually(t, 20*time.Second, "calls inside have identities of the federation", seen("http://server/", identity))
-	eventually(t, 20*time.Second, "solo calls east", seen("http://catalog.shop/", identity))
+	eventually(t, time.Minute, "calls inside have identities of the federation", seen("http://server/", identity))
+	eventually(t, time.Minute, "solo calls east", seen("http://catalog.shop/", identity))
 
 	// A gateway that Helm installed stays Helm's, and wants the new trust domain.
 	typed(t, steps[1])

@@ -87,7 +87,7 @@ func TestSubsetsAcrossMembers(t *testing.T) {
 		return nil
 	})
 	apply(t, "east", pricesRule)
-	eventually(t, 20*time.Second, "both versions answer", func() error {
+	eventually(t, time.Minute, "both versions answer", func() error {
 		s, err := call(t, "west", "shop", "client", "http://prices.shop/", "--count", "20")
 		if err == nil && (s.Failed > 0 || len(s.ByHostname) != 2) {
 			err = fmt.Errorf("%+v", s)

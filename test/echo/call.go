@@ -61,7 +61,7 @@ func callCommand(ctx context.Context, args []string, stdout, stderr io.Writer) i
 	timeout := flags.Duration("timeout", 5*time.Second, "how long one request may take")
 	fresh := flags.Bool("new-connections", false, "open a connection for each request")
 	http2 := flags.Bool("http2", false, "speak HTTP/2 without TLS")
-	announce := flags.Bool("announce", false, "tell on the standard error that the first request was answered")
+	announce := flags.Bool("announce", false, "tell on the standard error when a status is seen for the first time")
 	p, out := paceFlags(flags)
 	if err := flags.Parse(args); err != nil {
 		return 2
@@ -87,15 +87,18 @@ func callCommand(ctx context.Context, args []string, stdout, stderr io.Writer) i
 	return report(ctx, *p, send, *out, stdout, stderr)
 }
 
-// begun is the line that announces the first answer.
-const begun = "the first request was answered"
-
-// announced sends as before, and says once that a request was answered.
+// announced sends as before, and says of each status when it was first seen.
 func announced(send func(context.Context) result, stderr io.Writer) func(context.Context) result {
-	var once sync.Once
+	var mu sync.Mutex
+	seen := map[string]bool{}
 	return func(ctx context.Context) result {
 		r := send(ctx)
-		once.Do(func() { fmt.Fprintln(stderr, begun) })
+		mu.Lock()
+		defer mu.Unlock()
+		if !seen[r.status] {
+			seen[r.status] = true
+			fmt.Fprintf(stderr, "first %s %s\n", r.status, time.Now().Format(time.RFC3339Nano))
+		}
 		return r
 	}
 }

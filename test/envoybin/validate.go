@@ -8,11 +8,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 )
+
+// sharing is a scope of statistics that listeners have in common.
+var sharing = regexp.MustCompile(`,\s*"sharing(Name|_name)":\s*"[^"]*"|"sharing(Name|_name)":\s*"[^"]*",?`)
+
+// Unshared is a configuration that Envoy can validate: it crashes when it validates one
+// with shared scopes of statistics, though it runs it (1.40).
+func Unshared(config []byte) []byte { return sharing.ReplaceAll(config, nil) }
 
 // Validate asks Envoy whether it would start with a configuration. Envoy loads
 // listeners, routes and clusters as it does at a start; it connects to nothing.
@@ -23,7 +31,7 @@ func Validate(t testing.TB, b *bootstrapv3.Bootstrap) error {
 		return err
 	}
 	path := filepath.Join(t.TempDir(), "envoy.json")
-	if err := os.WriteFile(path, text, 0o600); err != nil {
+	if err := os.WriteFile(path, Unshared(text), 0o600); err != nil {
 		return err
 	}
 	out, err := exec.CommandContext(t.Context(), Path(t), "--mode", "validate", "--log-level", "error", "--concurrency", "1", "-c", path).CombinedOutput()

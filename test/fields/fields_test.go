@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -21,6 +23,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/manifest"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/registration"
 	"github.com/isthmesh/isthmesh/controlplane/snapshot"
 )
 
@@ -185,6 +188,14 @@ func (c *check) build(in ingest.Input) outcome {
 		c.t.Fatal(err)
 	}
 	out.resources["proxyconfigs"] = string(configs)
+	// Machines get entries of these, and their agents the probe (`isthmesh workload configure`).
+	for _, g := range in.Istio.WorkloadGroups {
+		made, err := json.Marshal([]any{registration.Entry(&model.Machine{Address: netip.MustParseAddr("10.0.0.7")}, g, "a", time.Time{}), g.Spec.GetProbe()})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		out.resources["entry of "+g.Namespace+"/"+g.Name] = string(made)
+	}
 	out.problems = append(slices.Clone(m.Problems), s.Problems()...)
 	return out
 }

@@ -247,6 +247,10 @@ func answerTLS(t *testing.T, p *rig.Pod, address string, pair tls.Certificate) {
 				defer func() { _ = secure.Close() }()
 				if secure.HandshakeContext(t.Context()) == nil {
 					_, _ = io.WriteString(secure, "served "+secure.ConnectionState().ServerName)
+					// To close before everything is read would reset the connection.
+					_ = secure.CloseWrite()
+					_ = secure.SetReadDeadline(time.Now().Add(30 * time.Second))
+					_, _ = io.Copy(io.Discard, secure)
 				}
 			}()
 		}

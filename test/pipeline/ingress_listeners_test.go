@@ -102,6 +102,9 @@ func TestIngressListeners(t *testing.T) {
 	web := []model.Destination{{Host: "web.shop.svc.cluster.local", Port: 80}}
 	h3 := https("h3", &model.ListenerTLS{Credentials: credentials("tls")}, "h3.example")
 	h3.HTTP3 = true
+	// UDP has one listener a port: where somebody else has it, HTTP/2 alone serves.
+	beside := https("h2", &model.ListenerTLS{Credentials: credentials("tls")}, "h3.example")
+	beside.Port, beside.HTTP3 = 8446, true
 	egress := model.Listener{Name: "egress", Port: 8444, Protocol: model.ListenHTTPS, TLS: &model.ListenerTLS{Mode: model.MeshListenerTLS}, Hosts: []model.ListenerHost{{Host: "web.example"}}}
 	requests := toWeb("web.example", "h3.example")
 	f := newFront(t, []model.Listener{
@@ -110,6 +113,8 @@ func TestIngressListeners(t *testing.T) {
 		h3, egress,
 		{Name: "admin", Port: 15000},
 		{Name: "second", Port: 9000},
+		{Name: "game", Port: 8446, Protocol: model.ListenUDP},
+		beside,
 	}, []*model.Routing{to("tcp", "tcp", model.TCPRule{Destinations: web}), to("tls", "tls", model.TCPRule{Destinations: web}), requests},
 		secret("tls", chain, key, nil))
 
@@ -148,6 +153,21 @@ func TestIngressListeners(t *testing.T) {
 			t.Errorf("nobody listens for QUIC: %s", dump)
 		}
 	})
+	t.Run("HTTP3BesideUDP", func(t *testing.T) {
+		c := f.client(&tls.Config{RootCAs: root.Pool()}) //nolint:gosec // the server's limits count
+		r, err := c.Get("https://h3.example:8446/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = r.Body.Close() }()
+		if got := r.Header.Get("Alt-Svc"); got != "" || r.StatusCode != http.StatusOK {
+			t.Errorf("%d alt-svc %q", r.StatusCode, got)
+		}
+		dump := f.gateway.Get("/listeners")
+		if strings.Count(dump, "8446") != 2 { // the name and the address of the one over TCP
+			t.Errorf("somebody listens for QUIC: %s", dump)
+		}
+	})
 	t.Run("EgressWithIdentity", func(t *testing.T) {
 		leaf := f.root.Leaf("spiffe://east.example/ns/shop/sa/client")
 		answer, err := overTLSFor(t, f.outside, "10.244.2.9:8444", "web.example", leaf.TLS(t, "web.example", "istio-http/1.1"))
@@ -167,7 +187,7 @@ func TestIngressListeners(t *testing.T) {
 		for _, p := range f.snapshot.Problems() {
 			got = append(got, p.Field+" "+p.Reason)
 		}
-		if s := strings.Join(got, ", "); s != "spec.servers[4].port ReservedPort, spec.servers[5].port PortConflict" {
+		if s := strings.Join(got, ", "); s != "spec.servers[4].port ReservedPort, spec.servers[5].port PortConflict, spec.servers[7].port PortConflict" {
 			t.Error(s)
 		}
 	})

@@ -4,9 +4,15 @@ package pipeline_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"slices"
@@ -158,7 +164,7 @@ func TestIngress(t *testing.T) {
 	root, other := rig.NewRoot(t), rig.NewRoot(t)
 	aChain, aKey := root.Server("a.example")
 	bChain, bKey := root.Server("b.example", "*.b.example")
-	mChain, mKey := root.Server("m.example", "o.example")
+	mChain, mKey := root.Server("m.example", "o.example", "s.example")
 	redirect := model.Listener{Name: "http", Port: 80, RedirectHTTPS: true, Hosts: []model.ListenerHost{{Host: "a.example"}}}
 	plain := model.Listener{Name: "plain", Port: 8081, Hosts: []model.ListenerHost{{Host: "*"}}}
 	raw := model.Listener{Name: "raw", Port: 8443, Protocol: model.ListenTLS, TLS: &model.ListenerTLS{Mode: model.PassthroughTLS}, Hosts: []model.ListenerHost{{Host: "raw.example"}}}
@@ -176,9 +182,10 @@ func TestIngress(t *testing.T) {
 		https("b", &model.ListenerTLS{Credentials: credentials("b")}, "b.example", "*.b.example"),
 		https("m", &model.ListenerTLS{Mode: model.MutualListenerTLS, Credentials: credentials("m")}, "m.example"),
 		https("o", &model.ListenerTLS{Mode: model.OptionalMutualTLS, Credentials: credentials("m")}, "o.example"),
+		https("s", &model.ListenerTLS{Mode: model.MutualListenerTLS, AllowInvalidClients: true, Credentials: credentials("m")}, "s.example"),
 		https("missing", &model.ListenerTLS{Credentials: credentials("missing")}, "missing.example"),
 		https("foreign", &model.ListenerTLS{Credentials: []model.CredentialRef{{Namespace: "bank", Name: "theirs"}}}, "foreign.example"),
-	}, []*model.Routing{toWeb("a.example", "b.example", "deep.b.example", "m.example", "o.example", "missing.example", "plain.example"), passed},
+	}, []*model.Routing{toWeb("a.example", "b.example", "deep.b.example", "m.example", "o.example", "s.example", "missing.example", "plain.example"), passed},
 		secret("a", aChain, aKey, nil), secret("b", bChain, bKey, nil), secret("m", mChain, mKey, root.PEM()),
 		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "bank", Name: "theirs"}, Data: map[string][]byte{"tls.crt": aChain, "tls.key": aKey}},
 	)
@@ -214,7 +221,7 @@ func TestIngress(t *testing.T) {
 	})
 	for host, want := range map[string][]string{
 		"a.example": {"a.example"}, "b.example": {"b.example", "*.b.example"}, "deep.b.example": {"b.example", "*.b.example"},
-		"o.example": {"m.example", "o.example"},
+		"o.example": {"m.example", "o.example", "s.example"},
 	} {
 		t.Run("Simple "+host, func(t *testing.T) {
 			status, body, shown := f.call(as(), "https://"+host+":8443/", host)
@@ -243,11 +250,25 @@ func TestIngress(t *testing.T) {
 			}
 		})
 	}
-	t.Run("MutualWithout", func(t *testing.T) {
-		if status, body, _ := f.call(as(), "https://m.example:8443/", "m.example"); status != 0 {
-			t.Errorf("%d %s", status, body)
-		}
-	})
+	// With insecureSkipVerify a certificate is asked for all the same.
+	for _, host := range []string{"m.example", "s.example"} {
+		t.Run("MutualWithout "+host, func(t *testing.T) {
+			if status, body, _ := f.call(as(), "https://"+host+":8443/", host); status != 0 {
+				t.Errorf("%d %s", status, body)
+			}
+		})
+	}
+	for name, pair := range map[string]tls.Certificate{"Known": root.Pair("client.example"), "Foreign": other.Pair("client.example"), "SelfSigned": selfSigned(t)} {
+		t.Run("Unverified"+name, func(t *testing.T) {
+			// Go's clients keep to themselves what the server's list of CAs doesn't have.
+			show := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+			status, body, _ := f.call(f.client(&tls.Config{RootCAs: root.Pool(), GetClientCertificate: show}), "https://s.example:8443/", "s.example") //nolint:gosec // the server's limits count
+			// Whose it is the backend finds out: nobody vouches for names.
+			if status != 200 || !strings.Contains(body, "Cert=") || strings.Contains(body, "Subject=") || strings.Contains(body, "forged") {
+				t.Errorf("%d %s", status, body)
+			}
+		})
+	}
 	t.Run("Passthrough", func(t *testing.T) {
 		status, body, shown := f.call(as(), "https://raw.example:8443/", "raw.example")
 		if status != 200 || !strings.Contains(body, "raw") || !slices.Equal(shown, []string{"raw.example"}) {
@@ -259,7 +280,7 @@ func TestIngress(t *testing.T) {
 		for _, p := range f.snapshot.Problems() {
 			got = append(got, fmt.Sprintf("%s %s %s", p.Name, p.Field, p.Reason))
 		}
-		want := []string{"front spec.servers[7].tls CredentialUnusable", "front spec.servers[8].tls CredentialUnusable"}
+		want := []string{"front spec.servers[8].tls CredentialUnusable", "front spec.servers[9].tls CredentialUnusable"}
 		if !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
@@ -288,6 +309,21 @@ func TestIngress(t *testing.T) {
 			t.Errorf("listeners were changed %d times for a certificate", now-listeners)
 		}
 	})
+}
+
+// selfSigned is a certificate that nobody but its owner vouches for.
+func selfSigned(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "whoever"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 // serveTLS answers on port 9443 of a pod.

@@ -105,7 +105,10 @@ func meshOf(t *testing.T, parts map[string][]byte) *model.Mesh {
 		m.Credentials = c.Credentials
 		return m
 	}
-	return built(t, objects, parts["settings.yaml"])
+	m := built(t, objects, parts["settings.yaml"])
+	// The same loggers would be written out in each listener.
+	m.Settings.StandardMetrics = false
+	return m
 }
 
 // built of objects by ingest.

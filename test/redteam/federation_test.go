@@ -137,7 +137,7 @@ func workload(t testing.TB, root *trust.Root, i issuer, namespace, account strin
 	authenticator := must[authn.Authenticator](t)(authn.New(authn.Options{TrustDomain: i.domain, Roots: authority.Roots, Reviews: api, Now: time.Now}))
 	own := authority.ServerCertificate([]string{istiod})
 	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(authn.ServerConfig(own.GetCertificate, authority.Roots))))
-	ca.NewServer(authority, authenticator, ca.NewMetrics(prometheus.NewRegistry(), authority), 0).Register(server)
+	ca.NewServer(authority, authenticator, ca.NewMetrics(prometheus.NewRegistry(), authority), nil, 0).Register(server)
 	listener := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
 	go func() { _ = server.Serve(listener) }()
 	defer server.Stop()

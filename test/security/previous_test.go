@@ -43,7 +43,7 @@ func TestReplay20(t *testing.T) {
 func accepted(t *testing.T, config string) (string, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "envoy.json")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(file, envoybin.Unshared([]byte(config)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	out, err := exec.CommandContext(t.Context(), envoybin.Path(t), "--mode", "validate", "--log-level", "error", "-c", file).CombinedOutput()

@@ -71,7 +71,7 @@ func (x Service_Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Service_Kind.Descriptor instead.
 func (Service_Kind) EnumDescriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{20, 0}
+	return file_federation_proto_rawDescGZIP(), []int{22, 0}
 }
 
 type Port_Protocol int32
@@ -129,7 +129,7 @@ func (x Port_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Port_Protocol.Descriptor instead.
 func (Port_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{21, 0}
+	return file_federation_proto_rawDescGZIP(), []int{23, 0}
 }
 
 type EnrollRequest struct {
@@ -295,6 +295,7 @@ type MemberMessage struct {
 	//	*MemberMessage_Hello
 	//	*MemberMessage_Exports
 	//	*MemberMessage_ImportAck
+	//	*MemberMessage_Unreached
 	Message       isMemberMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -364,6 +365,15 @@ func (x *MemberMessage) GetImportAck() *Ack {
 	return nil
 }
 
+func (x *MemberMessage) GetUnreached() *Unreached {
+	if x != nil {
+		if x, ok := x.Message.(*MemberMessage_Unreached); ok {
+			return x.Unreached
+		}
+	}
+	return nil
+}
+
 type isMemberMessage_Message interface {
 	isMemberMessage_Message()
 }
@@ -381,11 +391,116 @@ type MemberMessage_ImportAck struct {
 	ImportAck *Ack `protobuf:"bytes,3,opt,name=import_ack,json=importAck,proto3,oneof"`
 }
 
+type MemberMessage_Unreached struct {
+	// Unreached is only for a hub whose Welcome says that it takes it.
+	Unreached *Unreached `protobuf:"bytes,4,opt,name=unreached,proto3,oneof"`
+}
+
 func (*MemberMessage_Hello) isMemberMessage_Message() {}
 
 func (*MemberMessage_Exports) isMemberMessage_Message() {}
 
 func (*MemberMessage_ImportAck) isMemberMessage_Message() {}
+
+func (*MemberMessage_Unreached) isMemberMessage_Message() {}
+
+// Unreached are all gateways of other members that don't answer this member's
+// own, sorted. It is for people to see: no other member acts on it.
+type Unreached struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Gateways      []*UnreachedGateway    `protobuf:"bytes,1,rep,name=gateways,proto3" json:"gateways,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unreached) Reset() {
+	*x = Unreached{}
+	mi := &file_federation_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unreached) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unreached) ProtoMessage() {}
+
+func (x *Unreached) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unreached.ProtoReflect.Descriptor instead.
+func (*Unreached) Descriptor() ([]byte, []int) {
+	return file_federation_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Unreached) GetGateways() []*UnreachedGateway {
+	if x != nil {
+		return x.Gateways
+	}
+	return nil
+}
+
+type UnreachedGateway struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Gateway       *Gateway               `protobuf:"bytes,2,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnreachedGateway) Reset() {
+	*x = UnreachedGateway{}
+	mi := &file_federation_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnreachedGateway) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnreachedGateway) ProtoMessage() {}
+
+func (x *UnreachedGateway) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnreachedGateway.ProtoReflect.Descriptor instead.
+func (*UnreachedGateway) Descriptor() ([]byte, []int) {
+	return file_federation_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *UnreachedGateway) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *UnreachedGateway) GetGateway() *Gateway {
+	if x != nil {
+		return x.Gateway
+	}
+	return nil
+}
 
 // Hello opens a stream. It lists what the member holds, so that only what differs is sent.
 //
@@ -405,7 +520,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_federation_proto_msgTypes[4]
+	mi := &file_federation_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -417,7 +532,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[4]
+	mi := &file_federation_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -430,7 +545,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{4}
+	return file_federation_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Hello) GetVersion() string {
@@ -474,7 +589,7 @@ type HeldMember struct {
 
 func (x *HeldMember) Reset() {
 	*x = HeldMember{}
-	mi := &file_federation_proto_msgTypes[5]
+	mi := &file_federation_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +601,7 @@ func (x *HeldMember) String() string {
 func (*HeldMember) ProtoMessage() {}
 
 func (x *HeldMember) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[5]
+	mi := &file_federation_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +614,7 @@ func (x *HeldMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldMember.ProtoReflect.Descriptor instead.
 func (*HeldMember) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{5}
+	return file_federation_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *HeldMember) GetMember() string {
@@ -542,7 +657,7 @@ type HeldService struct {
 
 func (x *HeldService) Reset() {
 	*x = HeldService{}
-	mi := &file_federation_proto_msgTypes[6]
+	mi := &file_federation_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -554,7 +669,7 @@ func (x *HeldService) String() string {
 func (*HeldService) ProtoMessage() {}
 
 func (x *HeldService) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[6]
+	mi := &file_federation_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -567,7 +682,7 @@ func (x *HeldService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldService.ProtoReflect.Descriptor instead.
 func (*HeldService) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{6}
+	return file_federation_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *HeldService) GetKey() *ServiceKey {
@@ -594,7 +709,7 @@ type ServiceKey struct {
 
 func (x *ServiceKey) Reset() {
 	*x = ServiceKey{}
-	mi := &file_federation_proto_msgTypes[7]
+	mi := &file_federation_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +721,7 @@ func (x *ServiceKey) String() string {
 func (*ServiceKey) ProtoMessage() {}
 
 func (x *ServiceKey) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[7]
+	mi := &file_federation_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +734,7 @@ func (x *ServiceKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceKey.ProtoReflect.Descriptor instead.
 func (*ServiceKey) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{7}
+	return file_federation_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ServiceKey) GetNamespace() string {
@@ -652,7 +767,7 @@ type ExportUpdate struct {
 
 func (x *ExportUpdate) Reset() {
 	*x = ExportUpdate{}
-	mi := &file_federation_proto_msgTypes[8]
+	mi := &file_federation_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +779,7 @@ func (x *ExportUpdate) String() string {
 func (*ExportUpdate) ProtoMessage() {}
 
 func (x *ExportUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[8]
+	mi := &file_federation_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +792,7 @@ func (x *ExportUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportUpdate.ProtoReflect.Descriptor instead.
 func (*ExportUpdate) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{8}
+	return file_federation_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ExportUpdate) GetNonce() uint64 {
@@ -722,7 +837,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_federation_proto_msgTypes[9]
+	mi := &file_federation_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +849,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[9]
+	mi := &file_federation_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +862,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{9}
+	return file_federation_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Ack) GetNonce() uint64 {
@@ -782,7 +897,7 @@ type Refusals struct {
 
 func (x *Refusals) Reset() {
 	*x = Refusals{}
-	mi := &file_federation_proto_msgTypes[10]
+	mi := &file_federation_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -794,7 +909,7 @@ func (x *Refusals) String() string {
 func (*Refusals) ProtoMessage() {}
 
 func (x *Refusals) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[10]
+	mi := &file_federation_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -807,7 +922,7 @@ func (x *Refusals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusals.ProtoReflect.Descriptor instead.
 func (*Refusals) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{10}
+	return file_federation_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Refusals) GetRefused() []*Refusal {
@@ -830,7 +945,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_federation_proto_msgTypes[11]
+	mi := &file_federation_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -842,7 +957,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[11]
+	mi := &file_federation_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -855,7 +970,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{11}
+	return file_federation_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Refusal) GetMember() string {
@@ -901,7 +1016,7 @@ type HubMessage struct {
 
 func (x *HubMessage) Reset() {
 	*x = HubMessage{}
-	mi := &file_federation_proto_msgTypes[12]
+	mi := &file_federation_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -913,7 +1028,7 @@ func (x *HubMessage) String() string {
 func (*HubMessage) ProtoMessage() {}
 
 func (x *HubMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[12]
+	mi := &file_federation_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -926,7 +1041,7 @@ func (x *HubMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubMessage.ProtoReflect.Descriptor instead.
 func (*HubMessage) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{12}
+	return file_federation_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HubMessage) GetMessage() isHubMessage_Message {
@@ -1002,16 +1117,18 @@ func (*HubMessage_Refusals) isHubMessage_Message() {}
 
 // Welcome answers Hello: what the hub holds of this member's exports.
 type Welcome struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Member        string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
-	Held          []*HeldService         `protobuf:"bytes,2,rep,name=held,proto3" json:"held,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Member string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Held   []*HeldService         `protobuf:"bytes,2,rep,name=held,proto3" json:"held,omitempty"`
+	// takes_unreached: the hub knows MemberMessage.unreached.
+	TakesUnreached bool `protobuf:"varint,3,opt,name=takes_unreached,json=takesUnreached,proto3" json:"takes_unreached,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_federation_proto_msgTypes[13]
+	mi := &file_federation_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1140,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[13]
+	mi := &file_federation_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1153,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{13}
+	return file_federation_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Welcome) GetMember() string {
@@ -1051,6 +1168,13 @@ func (x *Welcome) GetHeld() []*HeldService {
 		return x.Held
 	}
 	return nil
+}
+
+func (x *Welcome) GetTakesUnreached() bool {
+	if x != nil {
+		return x.TakesUnreached
+	}
+	return false
 }
 
 // ImportUpdate changes what this member imports.
@@ -1069,7 +1193,7 @@ type ImportUpdate struct {
 
 func (x *ImportUpdate) Reset() {
 	*x = ImportUpdate{}
-	mi := &file_federation_proto_msgTypes[14]
+	mi := &file_federation_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1081,7 +1205,7 @@ func (x *ImportUpdate) String() string {
 func (*ImportUpdate) ProtoMessage() {}
 
 func (x *ImportUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[14]
+	mi := &file_federation_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1094,7 +1218,7 @@ func (x *ImportUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportUpdate.ProtoReflect.Descriptor instead.
 func (*ImportUpdate) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{14}
+	return file_federation_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ImportUpdate) GetNonce() uint64 {
@@ -1143,7 +1267,7 @@ type MemberServices struct {
 
 func (x *MemberServices) Reset() {
 	*x = MemberServices{}
-	mi := &file_federation_proto_msgTypes[15]
+	mi := &file_federation_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1279,7 @@ func (x *MemberServices) String() string {
 func (*MemberServices) ProtoMessage() {}
 
 func (x *MemberServices) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[15]
+	mi := &file_federation_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1292,7 @@ func (x *MemberServices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemberServices.ProtoReflect.Descriptor instead.
 func (*MemberServices) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{15}
+	return file_federation_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MemberServices) GetMember() string {
@@ -1205,7 +1329,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_federation_proto_msgTypes[16]
+	mi := &file_federation_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1341,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[16]
+	mi := &file_federation_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1354,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{16}
+	return file_federation_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Snapshot) GetFederation() string {
@@ -1280,7 +1404,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_federation_proto_msgTypes[17]
+	mi := &file_federation_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1416,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[17]
+	mi := &file_federation_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +1429,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{17}
+	return file_federation_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Member) GetName() string {
@@ -1374,7 +1498,7 @@ type Gateway struct {
 
 func (x *Gateway) Reset() {
 	*x = Gateway{}
-	mi := &file_federation_proto_msgTypes[18]
+	mi := &file_federation_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1386,7 +1510,7 @@ func (x *Gateway) String() string {
 func (*Gateway) ProtoMessage() {}
 
 func (x *Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[18]
+	mi := &file_federation_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1399,7 +1523,7 @@ func (x *Gateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gateway.ProtoReflect.Descriptor instead.
 func (*Gateway) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{18}
+	return file_federation_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Gateway) GetAddress() string {
@@ -1427,7 +1551,7 @@ type Locality struct {
 
 func (x *Locality) Reset() {
 	*x = Locality{}
-	mi := &file_federation_proto_msgTypes[19]
+	mi := &file_federation_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1563,7 @@ func (x *Locality) String() string {
 func (*Locality) ProtoMessage() {}
 
 func (x *Locality) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[19]
+	mi := &file_federation_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +1576,7 @@ func (x *Locality) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Locality.ProtoReflect.Descriptor instead.
 func (*Locality) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{19}
+	return file_federation_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Locality) GetRegion() string {
@@ -1490,7 +1614,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_federation_proto_msgTypes[20]
+	mi := &file_federation_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1502,7 +1626,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[20]
+	mi := &file_federation_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1515,7 +1639,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{20}
+	return file_federation_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Service) GetKey() *ServiceKey {
@@ -1576,7 +1700,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_federation_proto_msgTypes[21]
+	mi := &file_federation_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1712,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[21]
+	mi := &file_federation_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1725,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{21}
+	return file_federation_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Port) GetName() string {
@@ -1659,7 +1783,7 @@ type Subset struct {
 
 func (x *Subset) Reset() {
 	*x = Subset{}
-	mi := &file_federation_proto_msgTypes[22]
+	mi := &file_federation_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1795,7 @@ func (x *Subset) String() string {
 func (*Subset) ProtoMessage() {}
 
 func (x *Subset) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[22]
+	mi := &file_federation_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1808,7 @@ func (x *Subset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subset.ProtoReflect.Descriptor instead.
 func (*Subset) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{22}
+	return file_federation_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Subset) GetName() string {
@@ -1718,7 +1842,7 @@ type Zone struct {
 
 func (x *Zone) Reset() {
 	*x = Zone{}
-	mi := &file_federation_proto_msgTypes[23]
+	mi := &file_federation_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1730,7 +1854,7 @@ func (x *Zone) String() string {
 func (*Zone) ProtoMessage() {}
 
 func (x *Zone) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[23]
+	mi := &file_federation_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1743,7 +1867,7 @@ func (x *Zone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Zone.ProtoReflect.Descriptor instead.
 func (*Zone) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{23}
+	return file_federation_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Zone) GetLocality() *Locality {
@@ -1776,7 +1900,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_federation_proto_msgTypes[24]
+	mi := &file_federation_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1788,7 +1912,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_federation_proto_msgTypes[24]
+	mi := &file_federation_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1801,7 +1925,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_federation_proto_rawDescGZIP(), []int{24}
+	return file_federation_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Endpoint) GetAddress() string {
@@ -1859,13 +1983,19 @@ const file_federation_proto_rawDesc = "" +
 	"\x03csr\x18\x01 \x01(\fR\x03csr\"M\n" +
 	"\x13CertificateResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x14\n" +
-	"\x05roots\x18\x02 \x03(\fR\x05roots\"\xd1\x01\n" +
+	"\x05roots\x18\x02 \x03(\fR\x05roots\"\x94\x02\n" +
 	"\rMemberMessage\x125\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1d.isthmesh.federation.v1.HelloH\x00R\x05hello\x12@\n" +
 	"\aexports\x18\x02 \x01(\v2$.isthmesh.federation.v1.ExportUpdateH\x00R\aexports\x12<\n" +
 	"\n" +
-	"import_ack\x18\x03 \x01(\v2\x1b.isthmesh.federation.v1.AckH\x00R\timportAckB\t\n" +
-	"\amessage\"\x89\x01\n" +
+	"import_ack\x18\x03 \x01(\v2\x1b.isthmesh.federation.v1.AckH\x00R\timportAck\x12A\n" +
+	"\tunreached\x18\x04 \x01(\v2!.isthmesh.federation.v1.UnreachedH\x00R\tunreachedB\t\n" +
+	"\amessage\"Q\n" +
+	"\tUnreached\x12D\n" +
+	"\bgateways\x18\x01 \x03(\v2(.isthmesh.federation.v1.UnreachedGatewayR\bgateways\"e\n" +
+	"\x10UnreachedGateway\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x129\n" +
+	"\agateway\x18\x02 \x01(\v2\x1f.isthmesh.federation.v1.GatewayR\agateway\"\x89\x01\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x126\n" +
 	"\x04held\x18\x02 \x03(\v2\".isthmesh.federation.v1.HeldMemberR\x04held\x12\x1a\n" +
@@ -1907,10 +2037,11 @@ const file_federation_proto_rawDesc = "" +
 	"\n" +
 	"export_ack\x18\x03 \x01(\v2\x1b.isthmesh.federation.v1.AckH\x00R\texportAck\x12>\n" +
 	"\brefusals\x18\x04 \x01(\v2 .isthmesh.federation.v1.RefusalsH\x00R\brefusalsB\t\n" +
-	"\amessage\"Z\n" +
+	"\amessage\"\x83\x01\n" +
 	"\aWelcome\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x127\n" +
-	"\x04held\x18\x02 \x03(\v2#.isthmesh.federation.v1.HeldServiceR\x04held\"\xe7\x01\n" +
+	"\x04held\x18\x02 \x03(\v2#.isthmesh.federation.v1.HeldServiceR\x04held\x12'\n" +
+	"\x0ftakes_unreached\x18\x03 \x01(\bR\x0etakesUnreached\"\xe7\x01\n" +
 	"\fImportUpdate\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x128\n" +
 	"\amembers\x18\x02 \x03(\v2\x1e.isthmesh.federation.v1.MemberR\amembers\x12'\n" +
@@ -2002,7 +2133,7 @@ func file_federation_proto_rawDescGZIP() []byte {
 }
 
 var file_federation_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_federation_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_federation_proto_goTypes = []any{
 	(Service_Kind)(0),           // 0: isthmesh.federation.v1.Service.Kind
 	(Port_Protocol)(0),          // 1: isthmesh.federation.v1.Port.Protocol
@@ -2010,74 +2141,79 @@ var file_federation_proto_goTypes = []any{
 	(*RenewRequest)(nil),        // 3: isthmesh.federation.v1.RenewRequest
 	(*CertificateResponse)(nil), // 4: isthmesh.federation.v1.CertificateResponse
 	(*MemberMessage)(nil),       // 5: isthmesh.federation.v1.MemberMessage
-	(*Hello)(nil),               // 6: isthmesh.federation.v1.Hello
-	(*HeldMember)(nil),          // 7: isthmesh.federation.v1.HeldMember
-	(*HeldService)(nil),         // 8: isthmesh.federation.v1.HeldService
-	(*ServiceKey)(nil),          // 9: isthmesh.federation.v1.ServiceKey
-	(*ExportUpdate)(nil),        // 10: isthmesh.federation.v1.ExportUpdate
-	(*Ack)(nil),                 // 11: isthmesh.federation.v1.Ack
-	(*Refusals)(nil),            // 12: isthmesh.federation.v1.Refusals
-	(*Refusal)(nil),             // 13: isthmesh.federation.v1.Refusal
-	(*HubMessage)(nil),          // 14: isthmesh.federation.v1.HubMessage
-	(*Welcome)(nil),             // 15: isthmesh.federation.v1.Welcome
-	(*ImportUpdate)(nil),        // 16: isthmesh.federation.v1.ImportUpdate
-	(*MemberServices)(nil),      // 17: isthmesh.federation.v1.MemberServices
-	(*Snapshot)(nil),            // 18: isthmesh.federation.v1.Snapshot
-	(*Member)(nil),              // 19: isthmesh.federation.v1.Member
-	(*Gateway)(nil),             // 20: isthmesh.federation.v1.Gateway
-	(*Locality)(nil),            // 21: isthmesh.federation.v1.Locality
-	(*Service)(nil),             // 22: isthmesh.federation.v1.Service
-	(*Port)(nil),                // 23: isthmesh.federation.v1.Port
-	(*Subset)(nil),              // 24: isthmesh.federation.v1.Subset
-	(*Zone)(nil),                // 25: isthmesh.federation.v1.Zone
-	(*Endpoint)(nil),            // 26: isthmesh.federation.v1.Endpoint
+	(*Unreached)(nil),           // 6: isthmesh.federation.v1.Unreached
+	(*UnreachedGateway)(nil),    // 7: isthmesh.federation.v1.UnreachedGateway
+	(*Hello)(nil),               // 8: isthmesh.federation.v1.Hello
+	(*HeldMember)(nil),          // 9: isthmesh.federation.v1.HeldMember
+	(*HeldService)(nil),         // 10: isthmesh.federation.v1.HeldService
+	(*ServiceKey)(nil),          // 11: isthmesh.federation.v1.ServiceKey
+	(*ExportUpdate)(nil),        // 12: isthmesh.federation.v1.ExportUpdate
+	(*Ack)(nil),                 // 13: isthmesh.federation.v1.Ack
+	(*Refusals)(nil),            // 14: isthmesh.federation.v1.Refusals
+	(*Refusal)(nil),             // 15: isthmesh.federation.v1.Refusal
+	(*HubMessage)(nil),          // 16: isthmesh.federation.v1.HubMessage
+	(*Welcome)(nil),             // 17: isthmesh.federation.v1.Welcome
+	(*ImportUpdate)(nil),        // 18: isthmesh.federation.v1.ImportUpdate
+	(*MemberServices)(nil),      // 19: isthmesh.federation.v1.MemberServices
+	(*Snapshot)(nil),            // 20: isthmesh.federation.v1.Snapshot
+	(*Member)(nil),              // 21: isthmesh.federation.v1.Member
+	(*Gateway)(nil),             // 22: isthmesh.federation.v1.Gateway
+	(*Locality)(nil),            // 23: isthmesh.federation.v1.Locality
+	(*Service)(nil),             // 24: isthmesh.federation.v1.Service
+	(*Port)(nil),                // 25: isthmesh.federation.v1.Port
+	(*Subset)(nil),              // 26: isthmesh.federation.v1.Subset
+	(*Zone)(nil),                // 27: isthmesh.federation.v1.Zone
+	(*Endpoint)(nil),            // 28: isthmesh.federation.v1.Endpoint
 }
 var file_federation_proto_depIdxs = []int32{
-	6,  // 0: isthmesh.federation.v1.MemberMessage.hello:type_name -> isthmesh.federation.v1.Hello
-	10, // 1: isthmesh.federation.v1.MemberMessage.exports:type_name -> isthmesh.federation.v1.ExportUpdate
-	11, // 2: isthmesh.federation.v1.MemberMessage.import_ack:type_name -> isthmesh.federation.v1.Ack
-	7,  // 3: isthmesh.federation.v1.Hello.held:type_name -> isthmesh.federation.v1.HeldMember
-	8,  // 4: isthmesh.federation.v1.HeldMember.services:type_name -> isthmesh.federation.v1.HeldService
-	9,  // 5: isthmesh.federation.v1.HeldService.key:type_name -> isthmesh.federation.v1.ServiceKey
-	22, // 6: isthmesh.federation.v1.ExportUpdate.updated:type_name -> isthmesh.federation.v1.Service
-	9,  // 7: isthmesh.federation.v1.ExportUpdate.removed:type_name -> isthmesh.federation.v1.ServiceKey
-	13, // 8: isthmesh.federation.v1.Ack.refused:type_name -> isthmesh.federation.v1.Refusal
-	13, // 9: isthmesh.federation.v1.Refusals.refused:type_name -> isthmesh.federation.v1.Refusal
-	9,  // 10: isthmesh.federation.v1.Refusal.key:type_name -> isthmesh.federation.v1.ServiceKey
-	15, // 11: isthmesh.federation.v1.HubMessage.welcome:type_name -> isthmesh.federation.v1.Welcome
-	16, // 12: isthmesh.federation.v1.HubMessage.imports:type_name -> isthmesh.federation.v1.ImportUpdate
-	11, // 13: isthmesh.federation.v1.HubMessage.export_ack:type_name -> isthmesh.federation.v1.Ack
-	12, // 14: isthmesh.federation.v1.HubMessage.refusals:type_name -> isthmesh.federation.v1.Refusals
-	8,  // 15: isthmesh.federation.v1.Welcome.held:type_name -> isthmesh.federation.v1.HeldService
-	19, // 16: isthmesh.federation.v1.ImportUpdate.members:type_name -> isthmesh.federation.v1.Member
-	17, // 17: isthmesh.federation.v1.ImportUpdate.services:type_name -> isthmesh.federation.v1.MemberServices
-	22, // 18: isthmesh.federation.v1.MemberServices.updated:type_name -> isthmesh.federation.v1.Service
-	9,  // 19: isthmesh.federation.v1.MemberServices.removed:type_name -> isthmesh.federation.v1.ServiceKey
-	19, // 20: isthmesh.federation.v1.Snapshot.members:type_name -> isthmesh.federation.v1.Member
-	17, // 21: isthmesh.federation.v1.Snapshot.services:type_name -> isthmesh.federation.v1.MemberServices
-	21, // 22: isthmesh.federation.v1.Member.locality:type_name -> isthmesh.federation.v1.Locality
-	20, // 23: isthmesh.federation.v1.Member.gateways:type_name -> isthmesh.federation.v1.Gateway
-	9,  // 24: isthmesh.federation.v1.Service.key:type_name -> isthmesh.federation.v1.ServiceKey
-	0,  // 25: isthmesh.federation.v1.Service.kind:type_name -> isthmesh.federation.v1.Service.Kind
-	23, // 26: isthmesh.federation.v1.Service.ports:type_name -> isthmesh.federation.v1.Port
-	1,  // 27: isthmesh.federation.v1.Port.protocol:type_name -> isthmesh.federation.v1.Port.Protocol
-	25, // 28: isthmesh.federation.v1.Port.zones:type_name -> isthmesh.federation.v1.Zone
-	26, // 29: isthmesh.federation.v1.Port.endpoints:type_name -> isthmesh.federation.v1.Endpoint
-	24, // 30: isthmesh.federation.v1.Port.subsets:type_name -> isthmesh.federation.v1.Subset
-	25, // 31: isthmesh.federation.v1.Subset.zones:type_name -> isthmesh.federation.v1.Zone
-	21, // 32: isthmesh.federation.v1.Zone.locality:type_name -> isthmesh.federation.v1.Locality
-	21, // 33: isthmesh.federation.v1.Endpoint.locality:type_name -> isthmesh.federation.v1.Locality
-	2,  // 34: isthmesh.federation.v1.Federation.Enroll:input_type -> isthmesh.federation.v1.EnrollRequest
-	3,  // 35: isthmesh.federation.v1.Federation.Renew:input_type -> isthmesh.federation.v1.RenewRequest
-	5,  // 36: isthmesh.federation.v1.Federation.Sync:input_type -> isthmesh.federation.v1.MemberMessage
-	4,  // 37: isthmesh.federation.v1.Federation.Enroll:output_type -> isthmesh.federation.v1.CertificateResponse
-	4,  // 38: isthmesh.federation.v1.Federation.Renew:output_type -> isthmesh.federation.v1.CertificateResponse
-	14, // 39: isthmesh.federation.v1.Federation.Sync:output_type -> isthmesh.federation.v1.HubMessage
-	37, // [37:40] is the sub-list for method output_type
-	34, // [34:37] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	8,  // 0: isthmesh.federation.v1.MemberMessage.hello:type_name -> isthmesh.federation.v1.Hello
+	12, // 1: isthmesh.federation.v1.MemberMessage.exports:type_name -> isthmesh.federation.v1.ExportUpdate
+	13, // 2: isthmesh.federation.v1.MemberMessage.import_ack:type_name -> isthmesh.federation.v1.Ack
+	6,  // 3: isthmesh.federation.v1.MemberMessage.unreached:type_name -> isthmesh.federation.v1.Unreached
+	7,  // 4: isthmesh.federation.v1.Unreached.gateways:type_name -> isthmesh.federation.v1.UnreachedGateway
+	22, // 5: isthmesh.federation.v1.UnreachedGateway.gateway:type_name -> isthmesh.federation.v1.Gateway
+	9,  // 6: isthmesh.federation.v1.Hello.held:type_name -> isthmesh.federation.v1.HeldMember
+	10, // 7: isthmesh.federation.v1.HeldMember.services:type_name -> isthmesh.federation.v1.HeldService
+	11, // 8: isthmesh.federation.v1.HeldService.key:type_name -> isthmesh.federation.v1.ServiceKey
+	24, // 9: isthmesh.federation.v1.ExportUpdate.updated:type_name -> isthmesh.federation.v1.Service
+	11, // 10: isthmesh.federation.v1.ExportUpdate.removed:type_name -> isthmesh.federation.v1.ServiceKey
+	15, // 11: isthmesh.federation.v1.Ack.refused:type_name -> isthmesh.federation.v1.Refusal
+	15, // 12: isthmesh.federation.v1.Refusals.refused:type_name -> isthmesh.federation.v1.Refusal
+	11, // 13: isthmesh.federation.v1.Refusal.key:type_name -> isthmesh.federation.v1.ServiceKey
+	17, // 14: isthmesh.federation.v1.HubMessage.welcome:type_name -> isthmesh.federation.v1.Welcome
+	18, // 15: isthmesh.federation.v1.HubMessage.imports:type_name -> isthmesh.federation.v1.ImportUpdate
+	13, // 16: isthmesh.federation.v1.HubMessage.export_ack:type_name -> isthmesh.federation.v1.Ack
+	14, // 17: isthmesh.federation.v1.HubMessage.refusals:type_name -> isthmesh.federation.v1.Refusals
+	10, // 18: isthmesh.federation.v1.Welcome.held:type_name -> isthmesh.federation.v1.HeldService
+	21, // 19: isthmesh.federation.v1.ImportUpdate.members:type_name -> isthmesh.federation.v1.Member
+	19, // 20: isthmesh.federation.v1.ImportUpdate.services:type_name -> isthmesh.federation.v1.MemberServices
+	24, // 21: isthmesh.federation.v1.MemberServices.updated:type_name -> isthmesh.federation.v1.Service
+	11, // 22: isthmesh.federation.v1.MemberServices.removed:type_name -> isthmesh.federation.v1.ServiceKey
+	21, // 23: isthmesh.federation.v1.Snapshot.members:type_name -> isthmesh.federation.v1.Member
+	19, // 24: isthmesh.federation.v1.Snapshot.services:type_name -> isthmesh.federation.v1.MemberServices
+	23, // 25: isthmesh.federation.v1.Member.locality:type_name -> isthmesh.federation.v1.Locality
+	22, // 26: isthmesh.federation.v1.Member.gateways:type_name -> isthmesh.federation.v1.Gateway
+	11, // 27: isthmesh.federation.v1.Service.key:type_name -> isthmesh.federation.v1.ServiceKey
+	0,  // 28: isthmesh.federation.v1.Service.kind:type_name -> isthmesh.federation.v1.Service.Kind
+	25, // 29: isthmesh.federation.v1.Service.ports:type_name -> isthmesh.federation.v1.Port
+	1,  // 30: isthmesh.federation.v1.Port.protocol:type_name -> isthmesh.federation.v1.Port.Protocol
+	27, // 31: isthmesh.federation.v1.Port.zones:type_name -> isthmesh.federation.v1.Zone
+	28, // 32: isthmesh.federation.v1.Port.endpoints:type_name -> isthmesh.federation.v1.Endpoint
+	26, // 33: isthmesh.federation.v1.Port.subsets:type_name -> isthmesh.federation.v1.Subset
+	27, // 34: isthmesh.federation.v1.Subset.zones:type_name -> isthmesh.federation.v1.Zone
+	23, // 35: isthmesh.federation.v1.Zone.locality:type_name -> isthmesh.federation.v1.Locality
+	23, // 36: isthmesh.federation.v1.Endpoint.locality:type_name -> isthmesh.federation.v1.Locality
+	2,  // 37: isthmesh.federation.v1.Federation.Enroll:input_type -> isthmesh.federation.v1.EnrollRequest
+	3,  // 38: isthmesh.federation.v1.Federation.Renew:input_type -> isthmesh.federation.v1.RenewRequest
+	5,  // 39: isthmesh.federation.v1.Federation.Sync:input_type -> isthmesh.federation.v1.MemberMessage
+	4,  // 40: isthmesh.federation.v1.Federation.Enroll:output_type -> isthmesh.federation.v1.CertificateResponse
+	4,  // 41: isthmesh.federation.v1.Federation.Renew:output_type -> isthmesh.federation.v1.CertificateResponse
+	16, // 42: isthmesh.federation.v1.Federation.Sync:output_type -> isthmesh.federation.v1.HubMessage
+	40, // [40:43] is the sub-list for method output_type
+	37, // [37:40] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_federation_proto_init() }
@@ -2089,8 +2225,9 @@ func file_federation_proto_init() {
 		(*MemberMessage_Hello)(nil),
 		(*MemberMessage_Exports)(nil),
 		(*MemberMessage_ImportAck)(nil),
+		(*MemberMessage_Unreached)(nil),
 	}
-	file_federation_proto_msgTypes[12].OneofWrappers = []any{
+	file_federation_proto_msgTypes[14].OneofWrappers = []any{
 		(*HubMessage_Welcome)(nil),
 		(*HubMessage_Imports)(nil),
 		(*HubMessage_ExportAck)(nil),
@@ -2102,7 +2239,7 @@ func file_federation_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_proto_rawDesc), len(file_federation_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   25,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

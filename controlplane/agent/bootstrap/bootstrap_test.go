@@ -50,7 +50,10 @@ func TestBuild(t *testing.T) {
 	router.LogService = bootstrap.LogService{Address: "logs.shop:15000", MutualTLS: true, Keepalive: true, Probes: 3, Interval: 10}
 	router.Runtime = map[string]string{"a.number": "1.5", "a.flag": "true", "a.text": "NaN"}
 
-	for name, o := range map[string]bootstrap.Options{"sidecar": sidecar(), "router": router} {
+	eastwest := sidecar()
+	eastwest.Node.Type, eastwest.Node.Labels = "router", map[string]string{"istio": "eastwestgateway"}
+
+	for name, o := range map[string]bootstrap.Options{"sidecar": sidecar(), "router": router, "eastwest": eastwest} {
 		t.Run(name, func(t *testing.T) {
 			b, err := bootstrap.Build(o)
 			if err != nil {

@@ -70,7 +70,7 @@ func Build(o Options) (*bootstrapv3.Bootstrap, error) {
 	if err != nil {
 		return nil, err
 	}
-	clusters := []*clusterv3.Cluster{secrets, control, loopback("prometheus_stats", o.AdminPort), loopback("agent", o.StatusPort)}
+	clusters := []*clusterv3.Cluster{secrets, control, loopback("prometheus_stats", o.StatusPort), loopback("agent", o.StatusPort)}
 	logs, err := o.LogService.cluster()
 	if err != nil {
 		return nil, err
@@ -85,6 +85,7 @@ func Build(o Options) (*bootstrapv3.Bootstrap, error) {
 		BootstrapExtensions: []*corev3.TypedExtensionConfig{{Name: "envoy.bootstrap.internal_listener", TypedConfig: internal}},
 		StatsConfig:         stats(o.Stats),
 		StatsSinks:          sinks,
+		StatsEviction:       &bootstrapv3.Bootstrap_StatsEvictionInterval{StatsEvictionInterval: durationpb.New(eviction)},
 		DynamicResources: &bootstrapv3.Bootstrap_DynamicResources{
 			AdsConfig: &corev3.ApiConfigSource{
 				ApiType:                   corev3.ApiConfigSource_DELTA_GRPC,
@@ -99,6 +100,7 @@ func Build(o Options) (*bootstrapv3.Bootstrap, error) {
 			Listeners: listeners,
 		},
 		OverloadManager: overload,
+		HdsConfig:       o.Node.healthDiscovery(),
 	}, nil
 }
 

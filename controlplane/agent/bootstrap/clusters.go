@@ -40,28 +40,6 @@ func secretServer(o Options) (*clusterv3.Cluster, error) {
 // the same, any member may issue it, and of several matchers Envoy wants one.
 // Keepalive finds out when it is gone without a word.
 func controlPlane(o Options, host string, port uint32) (*clusterv3.Cluster, error) {
-	tls, err := packed(&tlsv3.UpstreamTlsContext{
-		Sni: o.DiscoveryName,
-		CommonTlsContext: &tlsv3.CommonTlsContext{
-			AlpnProtocols:                  []string{"h2"},
-			TlsParams:                      &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2, TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3},
-			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{secret(WorkloadSecret)},
-			ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{
-				CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
-					DefaultValidationContext: &tlsv3.CertificateValidationContext{
-						MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{{
-							SanType: tlsv3.SubjectAltNameMatcher_URI,
-							Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: o.DiscoveryID.String()}},
-						}},
-					},
-					ValidationContextSdsSecretConfig: secret(RootSecret),
-				},
-			},
-		},
-	})
-	if err != nil {
-		return nil, err
-	}
 	protocol, err := http2(&corev3.KeepaliveSettings{
 		Interval: durationpb.New(30 * time.Second),
 		Timeout:  durationpb.New(10 * time.Second),
@@ -69,22 +47,52 @@ func controlPlane(o Options, host string, port uint32) (*clusterv3.Cluster, erro
 	if err != nil {
 		return nil, err
 	}
+	out := byName(XDSCluster, address(host, port), protocol)
+	out.UpstreamConnectionOptions = &clusterv3.UpstreamConnectionOptions{
+		TcpKeepalive: &corev3.TcpKeepalive{KeepaliveTime: wrapperspb.UInt32(300)},
+	}
+	out.TransportSocket, err = mutualTLS(o.DiscoveryName, &tlsv3.CommonTlsContext{
+		ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{
+			CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
+				DefaultValidationContext: &tlsv3.CertificateValidationContext{
+					MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{{
+						SanType: tlsv3.SubjectAltNameMatcher_URI,
+						Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: o.DiscoveryID.String()}},
+					}},
+				},
+				ValidationContextSdsSecretConfig: secret(RootSecret),
+			},
+		},
+	})
+	return out, err
+}
+
+// byName is a server whose addresses the DNS has.
+func byName(name string, at *corev3.Address, protocol *anypb.Any) *clusterv3.Cluster {
 	return &clusterv3.Cluster{
-		Name:                          XDSCluster,
+		Name:                          name,
 		ClusterDiscoveryType:          &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS},
 		ConnectTimeout:                durationpb.New(5 * time.Second),
 		DnsRefreshRate:                durationpb.New(5 * time.Second),
 		RespectDnsTtl:                 true,
 		DnsLookupFamily:               clusterv3.Cluster_ALL,
 		TypedExtensionProtocolOptions: map[string]*anypb.Any{httpOptions: protocol},
-		UpstreamConnectionOptions: &clusterv3.UpstreamConnectionOptions{
-			TcpKeepalive: &corev3.TcpKeepalive{KeepaliveTime: wrapperspb.UInt32(300)},
-		},
-		TransportSocket: &corev3.TransportSocket{
-			Name:       "envoy.transport_sockets.tls",
-			ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: tls},
-		},
-		LoadAssignment: members(XDSCluster, address(host, port)),
+		LoadAssignment:                members(name, at),
+	}
+}
+
+// mutualTLS shows the workload's certificate, and believes whom trust says.
+func mutualTLS(sni string, trust *tlsv3.CommonTlsContext) (*corev3.TransportSocket, error) {
+	trust.AlpnProtocols = []string{"h2"}
+	trust.TlsParams = &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2, TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3}
+	trust.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{secret(WorkloadSecret)}
+	tls, err := packed(&tlsv3.UpstreamTlsContext{Sni: sni, CommonTlsContext: trust})
+	if err != nil {
+		return nil, err
+	}
+	return &corev3.TransportSocket{
+		Name:       "envoy.transport_sockets.tls",
+		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: tls},
 	}, nil
 }
 

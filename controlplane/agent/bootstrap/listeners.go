@@ -14,18 +14,22 @@ import (
 // staticListeners answer the kubelet and Prometheus, who have no certificate
 // of the mesh: one path each, nothing else.
 func staticListeners(o Options) ([]*listenerv3.Listener, error) {
-	prometheus, err := onePath(o, "prometheus_stats", o.MetricsPort, "/stats/prometheus", "prometheus_stats")
+	prometheus, err := onePath(o, "prometheus_stats", o.MetricsPort, "/stats/prometheus", "prometheus_stats", EnvoyMetricsPath)
 	if err != nil {
 		return nil, err
 	}
-	health, err := onePath(o, "agent", o.HealthPort, "/healthz/ready", "agent")
+	health, err := onePath(o, "agent", o.HealthPort, "/healthz/ready", "agent", "")
 	if err != nil {
 		return nil, err
 	}
 	return []*listenerv3.Listener{prometheus, health}, nil
 }
 
-func onePath(o Options, name string, port uint16, path, cluster string) (*listenerv3.Listener, error) {
+// EnvoyMetricsPath is where the agent answers with Envoy's metrics alone: the
+// mesh's have their labels from it.
+const EnvoyMetricsPath = "/stats/envoy"
+
+func onePath(o Options, name string, port uint16, path, cluster, rewritten string) (*listenerv3.Listener, error) {
 	router, err := packed(&routerv3.Router{})
 	if err != nil {
 		return nil, err
@@ -45,6 +49,7 @@ func onePath(o Options, name string, port uint16, path, cluster string) (*listen
 					Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: path}},
 					Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 						ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: cluster},
+						PrefixRewrite:    rewritten,
 						Timeout:          durationpb.New(0),
 					}},
 				}},

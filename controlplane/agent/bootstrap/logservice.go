@@ -7,13 +7,10 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
-	"google.golang.org/protobuf/types/known/anypb"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
@@ -50,16 +47,7 @@ func (s LogService) cluster() (*clusterv3.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &clusterv3.Cluster{
-		Name:                          LogServiceCluster,
-		ClusterDiscoveryType:          &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS},
-		ConnectTimeout:                durationpb.New(5 * time.Second),
-		DnsRefreshRate:                durationpb.New(5 * time.Second),
-		RespectDnsTtl:                 true,
-		DnsLookupFamily:               clusterv3.Cluster_ALL,
-		TypedExtensionProtocolOptions: map[string]*anypb.Any{httpOptions: protocol},
-		LoadAssignment:                members(LogServiceCluster, address(host, uint32(number))),
-	}
+	out := byName(LogServiceCluster, address(host, uint32(number)), protocol)
 	if _, err := netip.ParseAddr(host); err == nil {
 		out.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 	}
@@ -77,18 +65,8 @@ func (s LogService) cluster() (*clusterv3.Cluster, error) {
 	if !s.MutualTLS {
 		return out, nil
 	}
-	tls, err := packed(&tlsv3.UpstreamTlsContext{
-		Sni: host,
-		CommonTlsContext: &tlsv3.CommonTlsContext{
-			AlpnProtocols:                  []string{"h2"},
-			TlsParams:                      &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2, TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3},
-			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{secret(WorkloadSecret)},
-			ValidationContextType:          &tlsv3.CommonTlsContext_ValidationContextSdsSecretConfig{ValidationContextSdsSecretConfig: secret(RootSecret)},
-		},
+	out.TransportSocket, err = mutualTLS(host, &tlsv3.CommonTlsContext{
+		ValidationContextType: &tlsv3.CommonTlsContext_ValidationContextSdsSecretConfig{ValidationContextSdsSecretConfig: secret(RootSecret)},
 	})
-	if err != nil {
-		return nil, err
-	}
-	out.TransportSocket = &corev3.TransportSocket{Name: "envoy.transport_sockets.tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: tls}}
-	return out, nil
+	return out, err
 }

@@ -5,6 +5,7 @@ package bootstrap
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	metricsv3 "github.com/envoyproxy/go-control-plane/envoy/config/metrics/v3"
@@ -37,6 +38,23 @@ var tags = []struct{ name, regex string }{
 	{"response_code_class", `_rq(_(\dxx))$`},
 }
 
+// buckets of the standard metrics. Envoy's own twenty would make each of a proxy's
+// answers to a scrape several times as long.
+var buckets = []*metricsv3.HistogramBucketSettings{
+	{
+		Match:   &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "istio_request_duration_milliseconds"}},
+		Buckets: []float64{1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000},
+	},
+	{
+		Match:   &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: `istio_(request|response)_bytes.*`}}},
+		Buckets: []float64{100, 1000, 10000, 100000, 1000000, 10000000},
+	},
+}
+
+// eviction is how long a standard metric may stay the same before it is forgotten; in
+// twice as long at most it is. It is longer than anybody scrapes.
+const eviction = 30 * time.Minute
+
 func stats(also Stats) *metricsv3.StatsConfig {
 	var patterns []*matcherv3.StringMatcher
 	for _, p := range merged(keptPrefixes, also.Prefixes) {
@@ -49,7 +67,8 @@ func stats(also Stats) *metricsv3.StatsConfig {
 		patterns = append(patterns, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: p}}})
 	}
 	config := &metricsv3.StatsConfig{
-		UseAllDefaultTags: wrapperspb.Bool(false),
+		HistogramBucketSettings: buckets,
+		UseAllDefaultTags:       wrapperspb.Bool(false),
 		StatsMatcher: &metricsv3.StatsMatcher{StatsMatcher: &metricsv3.StatsMatcher_InclusionList{
 			InclusionList: &matcherv3.ListStringMatcher{Patterns: patterns},
 		}},

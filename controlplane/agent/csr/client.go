@@ -8,13 +8,17 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -46,6 +50,9 @@ type Client struct {
 	Cluster string
 	// TTL to ask for.
 	TTL time.Duration
+	// Keep is the directory where certificates are kept, and taken from to ask for
+	// the next: nobody renews the token of a machine. Empty keeps none.
+	Keep string
 }
 
 // Request makes a new key and gets it signed. Its errors say what stands in
@@ -59,39 +66,77 @@ func (c *Client) Request(ctx context.Context) (*Leaf, error) {
 	if !pool.AppendCertsFromPEM(roots) {
 		return nil, fmt.Errorf("%s has no certificate in PEM: ConfigMap istio-ca-root-cert of the pod's namespace must have the mesh's root", c.RootFile)
 	}
-	token, err := os.ReadFile(c.TokenFile)
-	if err != nil {
-		return nil, fmt.Errorf("read the service account token (the pod must project one with audience istio-ca): %w", err)
-	}
 	key, request, err := newRequest(c.Identity)
 	if err != nil {
 		return nil, err
 	}
+	chain, err := c.signed(ctx, pool, request)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := newLeaf(chain, key, roots)
+	if err != nil {
+		return nil, fmt.Errorf("certificate from the CA at %s: %w", c.Address, err)
+	}
+	if c.Keep != "" {
+		if err := c.keep(leaf); err != nil {
+			logr.FromContextOrDiscard(ctx).Error(err, "The certificate isn't kept: after a restart the agent needs a token that has not expired")
+		}
+	}
+	return leaf, nil
+}
 
+// signed is the CA's answer: by the kept certificate, or else by the token.
+func (c *Client) signed(ctx context.Context, roots *x509.CertPool, request []byte) ([]string, error) {
+	var unproven error
+	if c.Keep != "" {
+		own, err := c.kept(time.Now())
+		if err == nil {
+			var chain []string
+			if chain, err = c.ask(ctx, roots, request, own, nil); err == nil {
+				return chain, nil
+			}
+			err = c.explain(err, "certificate in "+c.Keep)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			unproven = err
+		}
+	}
+	token, err := os.ReadFile(c.TokenFile)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read the service account token (the pod must project one with audience istio-ca): %w", err), unproven)
+	}
+	chain, err := c.ask(ctx, roots, request, nil, bytes.TrimSpace(token))
+	if err != nil {
+		return nil, errors.Join(c.explain(err, "service account token"), unproven)
+	}
+	return chain, nil
+}
+
+// ask the CA once, proving who asks with a certificate or a token.
+func (c *Client) ask(ctx context.Context, roots *x509.CertPool, request []byte, own *tls.Certificate, token []byte) ([]string, error) {
+	config := trust.ControlPlaneClientConfig(c.ServerName, c.ServerID, roots)
+	if own != nil {
+		config.Certificates = []tls.Certificate{*own}
+	}
 	conn, err := grpc.NewClient("passthrough:///"+c.Address,
 		grpc.WithNoProxy(),
-		grpc.WithTransportCredentials(credentials.NewTLS(trust.ControlPlaneClientConfig(c.ServerName, c.ServerID, pool))),
+		grpc.WithTransportCredentials(credentials.NewTLS(config)),
 		grpc.WithMaxCallAttempts(1))
 	if err != nil {
 		return nil, fmt.Errorf("reach the CA at %s: %w", c.Address, err)
 	}
 	defer func() { _ = conn.Close() }()
 
-	ctx = metadata.AppendToOutgoingContext(ctx,
-		"authorization", "Bearer "+string(bytes.TrimSpace(token)),
-		"clusterid", c.Cluster)
+	ctx = metadata.AppendToOutgoingContext(ctx, "clusterid", c.Cluster)
+	if own == nil {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+string(token))
+	}
 	answer, err := securityv1.NewIstioCertificateServiceClient(conn).CreateCertificate(ctx, &securityv1.IstioCertificateRequest{
 		Csr:              string(request),
 		ValidityDuration: int64(c.TTL / time.Second),
 	})
-	if err != nil {
-		return nil, c.explain(err)
-	}
-	leaf, err := newLeaf(answer.GetCertChain(), key, roots)
-	if err != nil {
-		return nil, fmt.Errorf("certificate from the CA at %s: %w", c.Address, err)
-	}
-	return leaf, nil
+	return answer.GetCertChain(), err
 }
 
 // Roots reads what is mounted.
@@ -103,11 +148,12 @@ func (c *Client) Roots() ([]byte, error) {
 	return roots, nil
 }
 
-func (c *Client) explain(err error) error {
+// explain what stands in the way of one who proved himself with something.
+func (c *Client) explain(err error, proof string) error {
 	s := status.Convert(err)
 	switch s.Code() {
 	case codes.Unauthenticated:
-		return fmt.Errorf("the CA at %s does not accept the service account token: %s", c.Address, s.Message())
+		return fmt.Errorf("the CA at %s does not accept the %s: %s", c.Address, proof, s.Message())
 	case codes.PermissionDenied:
 		return fmt.Errorf("the CA at %s does not sign for %s: %s", c.Address, c.Identity, s.Message())
 	case codes.Unavailable, codes.DeadlineExceeded:

@@ -20,6 +20,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/common/expfmt"
+
+	"github.com/isthmesh/isthmesh/controlplane/peer"
 )
 
 // Variable is the environment variable that carries a Source as JSON: what
@@ -85,18 +87,20 @@ type Page struct {
 	own         *prometheus.Registry
 	failures    *prometheus.CounterVec
 	client      *http.Client
+	self        peer.Peer
 }
 
 // scrapeTimeout when Prometheus doesn't say its own.
 const scrapeTimeout = 10 * time.Second
 
 // New makes a page and the registerer for the agent's own metrics, whose
-// names all begin with istio_agent_. Application may be nil.
-func New(envoy Envoy, application *Source) (*Page, prometheus.Registerer) {
+// names all begin with istio_agent_. Application may be nil. Self is what the
+// mesh's metrics say of this pod's workload, version is of the proxy.
+func New(envoy Envoy, application *Source, self peer.Peer, version string) (*Page, prometheus.Registerer) {
 	own := prometheus.NewRegistry()
 	registerer := prometheus.WrapRegistererWithPrefix("istio_agent_", own)
 	p := &Page{
-		envoy: envoy, application: application, own: own,
+		envoy: envoy, application: application, own: own, self: self,
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "scrape_failures_total", Help: "Pages that could not be merged, by whose they are.",
 		}, []string{"type"}),
@@ -106,18 +110,21 @@ func New(envoy Envoy, application *Source) (*Page, prometheus.Registerer) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
+	own.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "istio_build", Help: "Which version runs, by component; always 1.",
+		ConstLabels: prometheus.Labels{"component": "proxy", "tag": or(version, unknown)},
+	}, func() float64 { return 1 }))
 	registerer.MustRegister(p.failures, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return p, registerer
 }
 
 // ServeHTTP streams the agent's metrics, Envoy's and the application's. One
 // that cannot be read is left out and counted.
-func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	log := logr.FromContextOrDiscard(r.Context())
+func (p *Page) ServeHTTP(response http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), timeout(r))
 	defer cancel()
-
-	w.Header().Set("Content-Type", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
+	w, finish := p.begin(response, r)
+	defer finish()
 	if families, err := p.own.Gather(); err == nil {
 		encoder := expfmt.NewEncoder(w, expfmt.NewFormat(expfmt.TypeTextPlain))
 		for _, f := range families {
@@ -126,16 +133,31 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	if err := p.copyEnvoy(ctx, w); err != nil {
-		p.failures.WithLabelValues("envoy").Inc()
-		log.Error(err, "Metrics of Envoy are missing on the page")
+	p.part(ctx, "envoy", w, p.copyEnvoy)
+	if p.application != nil {
+		p.part(ctx, "application", w, p.copyApplication)
 	}
-	if p.application == nil {
-		return
-	}
-	if err := p.copyApplication(ctx, w); err != nil {
-		p.failures.WithLabelValues("application").Inc()
-		log.Error(err, "Metrics of the application are missing on the page")
+}
+
+// ServeEnvoy streams Envoy's metrics alone, for those who scrape Envoy's own
+// port as they do with Istio.
+func (p *Page) ServeEnvoy(response http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), timeout(r))
+	defer cancel()
+	w, finish := p.begin(response, r)
+	defer finish()
+	p.part(ctx, "envoy", w, p.copyEnvoy)
+}
+
+func (p *Page) begin(response http.ResponseWriter, r *http.Request) (io.Writer, func()) {
+	response.Header().Set("Content-Type", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
+	return compressed(response, r)
+}
+
+func (p *Page) part(ctx context.Context, whose string, w io.Writer, to func(context.Context, io.Writer) error) {
+	if err := to(ctx, w); err != nil {
+		p.failures.WithLabelValues(whose).Inc()
+		logr.FromContextOrDiscard(ctx).Error(err, "Metrics are missing on the page", "of", whose)
 	}
 }
 
@@ -145,7 +167,7 @@ func (p *Page) copyEnvoy(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	defer func() { _ = body.Close() }()
-	return rename(w, body)
+	return expand(w, body, p.self)
 }
 
 func (p *Page) copyApplication(ctx context.Context, w io.Writer) error {

@@ -3,6 +3,7 @@
 package metrics_test
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/isthmesh/isthmesh/controlplane/agent/metrics"
+	"github.com/isthmesh/isthmesh/controlplane/peer"
 )
 
 type envoy struct {
@@ -29,12 +31,13 @@ func (e envoy) Prometheus(context.Context) (io.ReadCloser, error) {
 }
 
 const envoyPage = `# TYPE envoy_istio_requests_total counter
-envoy_istio_requests_total{response_code="200",note="envoy_istio_"} 3
-# HELP envoy_istio_requests_total requests
-# TYPE envoy_server_live gauge
-envoy_server_live{} 1
+envoy_istio_requests_total{reporter="source",response_code="200",note="envoy_istio_"} 3
 # TYPE envoy_istio_request_bytes histogram
-envoy_istio_request_bytes_bucket{le="0.5"} 0`
+envoy_istio_request_bytes_bucket{reporter="source",le="0.5"} 0
+# TYPE envoy_istio_mine gauge
+envoy_istio_mine{} 4
+# TYPE envoy_server_live gauge
+envoy_server_live{} 1`
 
 func page(t *testing.T, e envoy, application http.HandlerFunc) string {
 	t.Helper()
@@ -44,7 +47,7 @@ func page(t *testing.T, e envoy, application http.HandlerFunc) string {
 		t.Cleanup(server.Close)
 		source = &metrics.Source{Scheme: "http", Path: "/metrics", Port: strconv.Itoa(int(netip.MustParseAddrPort(server.Listener.Addr().String()).Port()))}
 	}
-	p, _ := metrics.New(e, source)
+	p, _ := metrics.New(e, source, peer.Peer{Workload: "productpage-v1", Namespace: "shop"}, "1.0")
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodGet, "/stats/prometheus", nil)
 	r.Header.Set("Accept", "application/openmetrics-text")
@@ -65,9 +68,11 @@ func TestPage(t *testing.T) {
 		_, _ = io.WriteString(w, "orders_total 3\n")
 	})
 	for _, want := range []string{
-		"\nistio_requests_total{response_code=\"200\",note=\"envoy_istio_\"} 3\n", "# TYPE istio_requests_total counter\n",
-		"# HELP istio_requests_total requests\n", "\nenvoy_server_live{} 1\n", "\nistio_request_bytes_bucket{le=\"0.5\"} 0\norders_total 3\n",
-		"\nistio_agent_go_goroutines ",
+		"\n# TYPE istio_requests_total counter\nistio_requests_total{reporter=\"source\",source_workload=\"productpage-v1\",",
+		",note=\"envoy_istio_\"} 3\n",
+		"\nenvoy_server_live{} 1\n", "\n# TYPE istio_mine gauge\nistio_mine{} 4\n",
+		",le=\"0.5\"} 0\n", "\norders_total 3\n",
+		"\nistio_agent_go_goroutines ", "\nistio_build{component=\"proxy\",tag=\"1.0\"} 1\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q on the page:\n%s", want, got)
@@ -106,11 +111,26 @@ func TestPageWithoutParts(t *testing.T) {
 	}
 }
 
-func TestLongLines(t *testing.T) {
-	long := `envoy_istio_requests_total{path="` + strings.Repeat("envoy_istio_", 20000) + `"} 1`
-	got := page(t, envoy{page: "# TYPE envoy_istio_requests_total counter\n" + long + "\nenvoy_istio_requests_total{} 2\n"}, nil)
-	if !strings.Contains(got, "\n"+strings.TrimPrefix(long, "envoy_")+"\nistio_requests_total{} 2\n") {
-		t.Error("a long line is not the same but for its beginning")
+// TestPageCompressed: who takes gzip gets the same page in less.
+func TestPageCompressed(t *testing.T) {
+	p, _ := metrics.New(envoy{page: envoyPage}, nil, peer.Peer{}, "")
+	r := httptest.NewRequest(http.MethodGet, "/stats/prometheus", nil)
+	r.Header.Set("Accept-Encoding", "gzip")
+	// Twice: a compressor is used again.
+	for range 2 {
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, r)
+		if got := w.Header().Get("Content-Encoding"); got != "gzip" {
+			t.Fatalf("encoding %q", got)
+		}
+		body, err := gzip.NewReader(w.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(body)
+		if err != nil || !strings.Contains(string(text), "\nistio_requests_total{reporter=\"source\",") {
+			t.Errorf("%v\n%s", err, text)
+		}
 	}
 }
 

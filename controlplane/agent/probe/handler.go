@@ -4,7 +4,6 @@ package probe
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -14,9 +13,6 @@ import (
 	"strconv"
 	"strings"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -27,29 +23,12 @@ const maxBody = 10 << 10
 type Handler struct {
 	probers Probers
 	pod     netip.Addr
-	dialer  net.Dialer
-	http    *http.Client
+	ask     *Asker
 }
 
 // New makes a handler for the pod with an address.
 func New(probers Probers, pod netip.Addr) *Handler {
-	h := &Handler{probers: probers, pod: pod}
-	// From this source the redirection lets it pass to the application as it is.
-	source := net.IPv4(127, 0, 0, 6)
-	if pod.Is6() {
-		source = net.ParseIP("::6")
-	}
-	h.dialer.LocalAddr = &net.TCPAddr{IP: source}
-	h.http = &http.Client{
-		Transport: &http.Transport{
-			DialContext:       h.dialer.DialContext,
-			DisableKeepAlives: true,
-			// The kubelet doesn't verify either: a probe proves life, not identity.
-			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
-		},
-		CheckRedirect: sameHost,
-	}
-	return h
+	return &Handler{probers: probers, pod: pod, ask: NewAsker([]netip.Addr{pod})}
 }
 
 // ServeHTTP answers with what the application answered; 404 for a probe that
@@ -71,9 +50,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case p.HTTPGet != nil:
 		h.get(ctx, w, p.HTTPGet, r.UserAgent())
 	case p.TCPSocket != nil:
-		answer(w, h.connect(ctx, p.TCPSocket))
+		answer(w, h.ask.Connect(ctx, h.address(p.TCPSocket.Port.IntValue())))
 	case p.GRPC != nil:
-		answer(w, h.grpc(ctx, p.GRPC))
+		answer(w, h.ask.Serving(ctx, h.address(int(p.GRPC.Port)), service(p.GRPC)))
 	}
 }
 
@@ -114,7 +93,7 @@ func (h *Handler) get(ctx context.Context, w http.ResponseWriter, probe *corev1.
 			request.Header.Add(header.Name, header.Value)
 		}
 	}
-	response, err := h.http.Do(request)
+	response, err := h.ask.Do(request)
 	if err != nil {
 		answer(w, err)
 		return
@@ -124,46 +103,10 @@ func (h *Handler) get(ctx context.Context, w http.ResponseWriter, probe *corev1.
 	_, _ = io.Copy(w, io.LimitReader(response.Body, maxBody))
 }
 
-// sameHost follows a redirection inside the application only, as the kubelet
-// does; one that leads elsewhere is the answer.
-func sameHost(next *http.Request, via []*http.Request) error {
-	if len(via) >= 10 {
-		return fmt.Errorf("the application redirects a probe ten times")
+// service that a probe names; the empty one is the server as a whole.
+func service(p *corev1.GRPCAction) string {
+	if p.Service == nil {
+		return ""
 	}
-	if next.URL.Host != via[0].URL.Host {
-		return http.ErrUseLastResponse
-	}
-	return nil
-}
-
-func (h *Handler) connect(ctx context.Context, probe *corev1.TCPSocketAction) error {
-	conn, err := h.dialer.DialContext(ctx, "tcp", h.address(probe.Port.IntValue()))
-	if err != nil {
-		return err
-	}
-	return conn.Close()
-}
-
-func (h *Handler) grpc(ctx context.Context, probe *corev1.GRPCAction) error {
-	conn, err := grpc.NewClient("passthrough:///"+h.address(int(probe.Port)),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			return h.dialer.DialContext(ctx, "tcp", address)
-		}))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	service := ""
-	if probe.Service != nil {
-		service = *probe.Service
-	}
-	response, err := healthv1.NewHealthClient(conn).Check(ctx, &healthv1.HealthCheckRequest{Service: service})
-	if err != nil {
-		return err
-	}
-	if response.GetStatus() != healthv1.HealthCheckResponse_SERVING {
-		return fmt.Errorf("service %q is %s", service, response.GetStatus())
-	}
-	return nil
+	return *p.Service
 }

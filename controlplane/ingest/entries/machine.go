@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/registration"
 )
 
 // Labels and annotations that are read, beside the labels that selectors ask for.
@@ -24,8 +25,6 @@ const (
 	labelLegacyLocality = "istio-locality"
 	labelTLSMode        = "security.istio.io/tlsMode"
 	labelAllocate       = "networking.istio.io/enable-autoallocate-ip"
-	annotationHealth    = "proxy.istio.io/health-checks-enabled"
-	conditionHealthy    = "Healthy"
 	tlsModeMesh         = "istio"
 	defaultAccount      = "default"
 )
@@ -73,8 +72,8 @@ type Machines struct {
 	policies Policies
 }
 
-// ReadMachines reads WorkloadEntries, and checks WorkloadGroups, which only
-// proxies that register themselves make use of. Both are sorted by namespace
+// ReadMachines reads WorkloadEntries, and checks WorkloadGroups, of which package
+// registration makes WorkloadEntries. Both are sorted by namespace
 // and name. Prev may be nil; what says the same as there keeps its pointer.
 func ReadMachines(given []*networking.WorkloadEntry, groups []*networking.WorkloadGroup, s *model.Settings, p Policies, prev *Machines) *Machines {
 	if prev == nil {
@@ -126,11 +125,11 @@ func (m *Machines) In(namespace string) []*Machine {
 
 // healthy is what a machine's health checks say, where it has them.
 func healthy(o *networking.WorkloadEntry) bool {
-	if o.Annotations[annotationHealth] != "true" {
+	if o.Annotations[registration.HealthAnnotation] != "true" {
 		return true
 	}
 	for _, c := range o.Status.GetConditions() {
-		if c.GetType() == conditionHealthy {
+		if c.GetType() == registration.Healthy {
 			return c.GetStatus() == "True"
 		}
 	}

@@ -10,31 +10,45 @@ import (
 
 	networkingapi "istio.io/api/networking/v1alpha3"
 	networking "istio.io/client-go/pkg/apis/networking/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/registration"
 )
 
-// checkGroup says what is wrong with a WorkloadGroup, and that nothing follows from
-// it: proxies don't register themselves.
+// checkGroup says what is wrong with a WorkloadGroup. Its machines are in the mesh
+// by their WorkloadEntries, which package registration makes of it.
 func checkGroup(o *networking.WorkloadGroup) []model.Problem {
 	r := &report{of: originOf(kindWorkloadGroup, o)}
-	r.add("spec", notSupported, "machines don't register themselves here, so no WorkloadEntry is made of it and nothing is probed; write a WorkloadEntry for each machine")
 	template := o.Spec.GetTemplate()
 	if template == nil {
-		r.add("spec.template", invalid, "there is no template to make WorkloadEntries of; add it")
+		r.add("spec.template", invalid, "there is no template to make WorkloadEntries of, so no machine is registered; add it")
 	}
 	if template.GetAddress() != "" {
 		r.add("spec.template.address", noEffect, "the address is the registering machine's own; remove it")
 	}
-	if len(template.GetLabels()) > 0 {
-		r.add("spec.template.labels", noEffect, "labels of the machines belong into spec.metadata.labels; move them there")
+	if account := template.GetServiceAccount(); account != "" && !isName(account) {
+		r.add("spec.template.serviceAccount", invalid, "%q is no service account's name, so no machine can have it; correct it", account)
 	}
+	if weight := template.GetWeight(); weight > heaviest {
+		r.add("spec.template.weight", noEffect, "%d is taken as %d, which is the most; give smaller weights in the same proportion", weight, heaviest)
+	}
+	readLabels(r, "spec.template", template.GetLabels())
 	for _, name := range slices.Sorted(maps.Keys(template.GetPorts())) {
 		if port := template.GetPorts()[name]; port == 0 || port > 65535 {
 			r.add("spec.template.ports["+name+"]", invalid, "%d is no port; use 1 to 65535", port)
 		}
 	}
 	readLabels(r, "spec.metadata", o.Spec.GetMetadata().GetLabels())
+	for _, name := range slices.Sorted(maps.Keys(o.Spec.GetMetadata().GetAnnotations())) {
+		field := "spec.metadata.annotations[" + name + "]"
+		switch {
+		case registration.Reserved(name):
+			r.add(field, noEffect, "it is the control plane's to set on WorkloadEntries; remove it")
+		case len(validation.IsQualifiedName(strings.ToLower(name))) > 0:
+			r.add(field, noEffect, "%.150q is no name of an annotation, WorkloadEntries don't get it; use letters, digits, and - _ . between them, 63 at most", name)
+		}
+	}
 	checkProbe(r, o.Spec.GetProbe())
 	return r.problems
 }

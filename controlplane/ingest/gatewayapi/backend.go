@@ -60,7 +60,7 @@ func (r *references) destination(field string, ref gateway.BackendObjectReferenc
 	if !f.none() {
 		d.Invalid = f.message
 		f.message = field + ": " + f.message
-		r.refs.first(f)
+		r.refs.firm(f)
 	}
 	return d
 }

@@ -91,7 +91,7 @@ func (b *bodyBuilder) extension(out *filters, field string, ref *gateway.LocalOb
 	}
 	f := faultf(gateway.RouteReasonInvalidKind, "%s: no filter is known by %s: remove it.", field, what)
 	out.invalid = f.message
-	b.references.refs.first(f)
+	b.references.refs.firm(f)
 }
 
 // headerOps adds a filter to what there is; of several values for one name the first counts.

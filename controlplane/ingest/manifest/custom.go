@@ -20,6 +20,7 @@ import (
 	gatewaybeta "sigs.k8s.io/gateway-api/apis/v1beta1"
 	mcs "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	policy "github.com/isthmesh/isthmesh/api/policy/v1alpha1"
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
 )
 
@@ -33,6 +34,7 @@ var versions = map[string][]string{
 	"gateway.networking.k8s.io": {"v1", "v1beta1", "v1alpha3", "v1alpha2"},
 	"multicluster.x-k8s.io":     {"v1beta1", "v1alpha1"},
 	"networking.k8s.io":         {"v1"},
+	"policy.isthmesh.dev":       {"v1alpha1"},
 }
 
 // served is the kind that an object is read as: itself where its version is not
@@ -72,7 +74,7 @@ func newScheme() (*runtime.Scheme, error) {
 		&gatewayv1.TLSRoute{}, &gatewayv1.TCPRoute{}, &gatewayv1.UDPRoute{}, &gatewayv1.BackendTLSPolicy{})
 	scheme.AddKnownTypes(k8snetworking.SchemeGroupVersion, &k8snetworking.Ingress{}, &k8snetworking.IngressClass{})
 	builder := runtime.NewSchemeBuilder(corev1.AddToScheme, discoveryv1.AddToScheme, networking.AddToScheme, security.AddToScheme,
-		extensions.AddToScheme, telemetry.AddToScheme, mcs.Install)
+		extensions.AddToScheme, telemetry.AddToScheme, mcs.Install, policy.AddToScheme)
 	return scheme, builder.AddToScheme(scheme)
 }
 
@@ -132,6 +134,8 @@ func addCustom(in *ingest.Input, object runtime.Object) bool {
 		in.Ingresses = append(in.Ingresses, o)
 	case *k8snetworking.IngressClass:
 		in.IngressClasses = append(in.IngressClasses, o)
+	case *policy.RateLimitPolicy:
+		in.RateLimitPolicies = append(in.RateLimitPolicies, o)
 	case *mcs.ServiceImport:
 		in.ServiceImports = append(in.ServiceImports, o)
 	default:

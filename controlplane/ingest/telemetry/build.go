@@ -133,9 +133,7 @@ func (r *reader) read(spec *api.Telemetry) *model.Telemetry {
 		},
 		Unused: func(field, format string, args ...any) { r.tell(field, notSupported, format, args...) },
 	}.Read(spec)
-	if len(spec.GetMetrics()) > 0 {
-		r.tell("spec.metrics", notSupported, "the standard metrics are as they are, with all their tags; remove it")
-	}
+	out.Metrics = r.metrics(spec.GetMetrics())
 	if len(spec.GetTracing()) > 0 {
 		r.tell("spec.tracing", notSupported, "spans are not sent; remove it, or use an EnvoyFilter with a tracing provider")
 	}

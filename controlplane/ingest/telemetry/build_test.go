@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write what comes of the objects into te
 
 func read(t *testing.T, text string) telemetry.Input {
 	t.Helper()
-	in := telemetry.Input{Settings: &model.Settings{RootNamespace: "istio-system", LogProviders: []model.LogProvider{{Name: "Calls"}, {Name: "envoy"}}}}
+	in := telemetry.Input{Settings: &model.Settings{RootNamespace: "istio-system", LogProviders: []model.LogProvider{{Name: "Calls"}, {Name: "envoy"}}, MetricProviders: []string{"prometheus"}}}
 	for i, doc := range strings.Split(text, "\n---\n") {
 		o := &telemetryv1.Telemetry{}
 		if err := yaml.Unmarshal([]byte(doc), o); err != nil {
@@ -45,6 +45,12 @@ func written(out *telemetry.Output) string {
 		fmt.Fprintf(&b, "%s/%s for %v\n", t.Namespace, t.Name, t.Target)
 		for _, r := range t.Logs {
 			fmt.Fprintf(&b, "  to %v side=%d disabled=%v filter=%q\n", r.Providers, r.Side, r.Disabled, r.Filter)
+		}
+		for _, r := range t.Metrics {
+			fmt.Fprintf(&b, "  counts named=%v elsewhere=%v\n", r.Named, r.Elsewhere)
+			for _, o := range r.Overrides {
+				fmt.Fprintf(&b, "    %s side=%d count=%d without %v with %v\n", o.Metric, o.Side, o.Count, o.Remove, o.Set)
+			}
 		}
 	}
 	for _, p := range out.Problems {

@@ -27,7 +27,10 @@ import (
 	serverv3 "github.com/envoyproxy/go-control-plane/pkg/server/v3"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/isthmesh/isthmesh/controlplane/agent/bootstrap"
 	"github.com/isthmesh/isthmesh/controlplane/agent/redirect"
 	"github.com/isthmesh/isthmesh/controlplane/authn"
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -65,6 +68,11 @@ type Options struct {
 	Drain time.Duration
 	// DNS server that it asks; the machine's when it is none.
 	DNS netip.AddrPort
+	// AgentStats keeps and groups only those statistics that the agent's bootstrap does.
+	AgentStats bool
+	// Checks registers the health discovery service, which Envoy then asks what to
+	// check; nil for none.
+	Checks func(grpc.ServiceRegistrar)
 }
 
 // Envoy starts one in the pod. It serves when its snapshot has been pushed.
@@ -90,6 +98,9 @@ func (p *Pod) Envoy(o Options) *Proxy {
 	go func() { _ = server.Run(ctx) }()
 	discovery := grpc.NewServer(xds.ServerOptions()...)
 	server.Register(discovery)
+	if o.Checks != nil {
+		o.Checks(discovery)
+	}
 	p.serve(discovery, "ads")
 	if o.Leaf != nil {
 		p.secrets(*o.Leaf)
@@ -222,6 +233,15 @@ func (p *Pod) bootstrap(o Options) []byte {
 		"layered_runtime":  object{"layers": []object{{"name": "static", "static_layer": object{"re2.max_program_size.error_level": 32768}}}},
 		"static_resources": object{"clusters": []object{local("xds-grpc", "ads"), local("sds-grpc", "sds")}},
 	}
+	if o.AgentStats {
+		config["stats_config"], config["stats_eviction_interval"] = p.agentStats()
+	}
+	if o.Checks != nil {
+		config["hds_config"] = object{
+			"api_type": "GRPC", "transport_api_version": "V3",
+			"grpc_services": []object{{"envoy_grpc": object{"cluster_name": "xds-grpc"}}},
+		}
+	}
 	if o.DNS.IsValid() {
 		config["typed_dns_resolver_config"] = object{"name": "envoy.network.dns_resolver.cares", "typed_config": object{
 			"@type":     "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
@@ -233,6 +253,27 @@ func (p *Pod) bootstrap(o Options) []byte {
 		p.t.Fatal(err)
 	}
 	return out
+}
+
+// agentStats are the parts of the agent's bootstrap that say what is counted.
+func (p *Pod) agentStats() (config, eviction json.RawMessage) {
+	p.t.Helper()
+	id, err := spiffeid.FromString("spiffe://here.example/ns/istio-system/sa/istiod")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	b, err := bootstrap.Build(bootstrap.Options{Discovery: "istiod:15012", DiscoveryID: id})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	part := func(m proto.Message) json.RawMessage {
+		out, err := protojson.Marshal(m)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		return out
+	}
+	return part(b.GetStatsConfig()), part(b.GetStatsEvictionInterval())
 }
 
 // Push a snapshot and wait until Envoy has taken it, warmed and all. It fails

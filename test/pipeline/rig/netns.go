@@ -163,6 +163,17 @@ func (p *Pod) Mount(path string, content []byte) {
 	}
 }
 
+// Swallow all that comes from a range of addresses, on connections that are open
+// too: nobody there hears from the pod any more, until restore is called.
+func (p *Pod) Swallow(from string) (restore func()) {
+	p.t.Helper()
+	p.ns.ip(p.t, "route", "add", "blackhole", from)
+	return func() {
+		p.t.Helper()
+		p.ns.ip(p.t, "route", "del", "blackhole", from)
+	}
+}
+
 // Listen inside the pod, on TCP.
 func (p *Pod) Listen(address string) net.Listener {
 	p.t.Helper()

@@ -123,7 +123,7 @@ func (b *builder) service(l *line) error {
 // endpoint of this member, or import of another one's.
 func (b *builder) endpoint(l *line) error {
 	e := model.Endpoint{
-		Weight: 1, MTLS: !l.flag("plain"), Draining: l.flag("draining"), Hostname: l.one("hostname"), Labels: model.Labels(l.one("labels")), Node: l.one("node"), Workload: l.one("workload"),
+		Weight: 1, MTLS: !l.flag("plain"), Draining: l.flag("draining"), Unreached: l.flag("unreached"), Hostname: l.one("hostname"), Labels: model.Labels(l.one("labels")), Node: l.one("node"), Workload: l.one("workload"),
 		Cluster: model.ClusterID(cmp.Or(l.one("member"), string(b.mesh.Settings.Cluster))),
 		Network: model.NetworkID(cmp.Or(l.one("network"), string(b.mesh.Settings.Network))),
 	}
