@@ -158,10 +158,16 @@ type summary struct {
 	ByHostname map[string]int `json:"byHostname"`
 	Identities map[string]int `json:"identities"`
 	Errors     []string       `json:"errors"`
+	P99        float64        `json:"p99ms"`
+	Slowest    float64        `json:"maxms"`
 	// Last is when the last request reached a host, First when a status first came back.
 	Last  map[string]time.Time `json:"last"`
 	First map[string]time.Time `json:"first"`
 }
+
+// patient is for those who count lost calls: one that comes late isn't lost, and how late
+// it came stands beside it.
+const patient = "--timeout=10s"
 
 // call runs the echo client in a deployment's pod.
 func call(t *testing.T, cluster, namespace, deployment, url string, args ...string) (summary, error) {

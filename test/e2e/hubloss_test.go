@@ -40,7 +40,7 @@ func TestHubLossLosesNothing(t *testing.T) {
 	// The oldest client pod stays while others come and go.
 	caller := kubectl(t, "west", "-n", "shop", "get", "pods", "-l", "app=client", "--sort-by=.metadata.creationTimestamp", "-o", "jsonpath={.items[0].metadata.name}")
 	go func() {
-		s, err := callFrom(t.Context(), length+time.Minute, "west", "shop", caller, "http://catalog.shop/", "--rate", "100", "--count", strconv.Itoa(int(length.Seconds())*100))
+		s, err := callFrom(t.Context(), length+time.Minute, "west", "shop", caller, "http://catalog.shop/", patient, "--rate", "100", "--count", strconv.Itoa(int(length.Seconds())*100))
 		done <- result{s, err}
 	}()
 
