@@ -4,6 +4,7 @@ package bootstrap
 
 import (
 	"slices"
+	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -12,6 +13,7 @@ import (
 	metricsv3 "github.com/envoyproxy/go-control-plane/envoy/config/metrics/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/isthmesh/isthmesh/controlplane/patch"
 )
@@ -50,7 +52,20 @@ func Patched(b *bootstrapv3.Bootstrap, patches []Patch) *bootstrapv3.Bootstrap {
 		out.LayeredRuntime.Layers = layers
 	}
 	out.StatsConfig.StatsMatcher = keptStats(own.GetStatsConfig().GetStatsMatcher(), out.GetStatsConfig().GetStatsMatcher())
+	forgetAfterFlushes(out)
 	return out
+}
+
+// forgetAfterFlushes: Envoy starts only where statistics are forgotten after a whole number of flushes.
+func forgetAfterFlushes(b *bootstrapv3.Bootstrap) {
+	forget, flush := b.GetStatsEvictionInterval(), 5*time.Second
+	if given := b.GetStatsFlushInterval(); given != nil {
+		flush = given.AsDuration()
+	}
+	if forget == nil || flush <= 0 || forget.AsDuration()%flush == 0 {
+		return
+	}
+	b.StatsEviction = &bootstrapv3.Bootstrap_StatsEvictionInterval{StatsEvictionInterval: durationpb.New((forget.AsDuration()/flush + 1) * flush)}
 }
 
 func admin(l *bootstrapv3.RuntimeLayer) int {

@@ -69,6 +69,13 @@ func TestPatched(t *testing.T) {
 				b.LayeredRuntime.Layers = slices.Insert(b.LayeredRuntime.Layers, 1, more.GetLayeredRuntime().GetLayers()...)
 			},
 		},
+		"Flushes": {
+			text: `{stats_flush_interval: 7s}`,
+			want: func(b *bootstrapv3.Bootstrap) {
+				more := patchOf(t, false, `{stats_flush_interval: 7s, stats_eviction_interval: 1806s}`).Value
+				b.StatsFlushInterval, b.StatsEviction = more.GetStatsFlushInterval(), more.GetStatsEviction()
+			},
+		},
 		"NoStatistics": {text: `{stats_config: {stats_matcher: {reject_all: true}}}`, want: func(*bootstrapv3.Bootstrap) {}},
 		"NotThose":     {text: `{stats_config: {stats_matcher: {exclusion_list: {patterns: [{prefix: server}]}}}}`, want: func(*bootstrapv3.Bootstrap) {}},
 		"AllStatistics": {
