@@ -26,30 +26,23 @@ type Proxy struct {
 // Listener with the filters of policies, which are sorted as Choose sorts them;
 // the same resource when none is for it.
 func Listener(at Proxy, limits []*model.RateLimit, r *envoy.Resource) (*envoy.Resource, error) {
-	m, err := r.Message()
-	if err != nil {
-		return nil, err
-	}
-	l, ok := m.(*listenerv3.Listener)
-	if !ok || l.GetInternalListener() != nil || !at.Gateway && l.GetTrafficDirection() != corev3.TrafficDirection_INBOUND {
-		return r, nil
-	}
-	changed := false
-	for _, c := range append(slices.Clone(l.GetFilterChains()), l.GetDefaultFilterChain()) {
-		of := at.on(limits, l, c)
-		if len(of) == 0 {
-			continue
+	return envoy.RewriteListener(r, func(l *listenerv3.Listener) (changed bool, err error) {
+		if !at.Gateway && l.GetTrafficDirection() != corev3.TrafficDirection_INBOUND {
+			return false, nil
 		}
-		touched, err := chain(c, of)
-		if err != nil {
-			return nil, fmt.Errorf("listener %q: %w", r.Name, err)
+		for _, c := range append(slices.Clone(l.GetFilterChains()), l.GetDefaultFilterChain()) {
+			of := at.on(limits, l, c)
+			if len(of) == 0 {
+				continue
+			}
+			touched, err := chain(c, of)
+			if err != nil {
+				return false, err
+			}
+			changed = changed || touched
 		}
-		changed = changed || touched
-	}
-	if !changed {
-		return r, nil
-	}
-	return envoy.NewResource(r.Name, l)
+		return changed, nil
+	})
 }
 
 // on are the policies for what a chain takes: those for services are for their ports only.
