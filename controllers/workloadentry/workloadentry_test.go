@@ -35,8 +35,11 @@ func TestMachines(t *testing.T) {
 		first[address] = w.connected(address, r)
 	}
 	// Two that aren't ours: of an istiod of Istio's beside this, and of a person.
-	istios := first["10.0.0.1"].DeepCopy()
-	istios.Name, istios.ResourceVersion, istios.UID = "vms-10.0.0.6", "", ""
+	ours := first["10.0.0.1"].DeepCopy()
+	istios := &networking.WorkloadEntry{
+		ObjectMeta: metav1.ObjectMeta{Name: "vms-10.0.0.6", Labels: ours.Labels, Annotations: ours.Annotations, OwnerReferences: ours.OwnerReferences},
+		Spec:       *ours.Spec.DeepCopy(),
+	}
 	istios.Annotations[registration.ControllerAnnotation] = "istiod-5d8f"
 	byHand := &networking.WorkloadEntry{
 		ObjectMeta: metav1.ObjectMeta{Name: "vms-10.0.0.7", Annotations: map[string]string{

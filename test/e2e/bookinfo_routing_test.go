@@ -156,13 +156,13 @@ func (b *bookinfo) delay(t *testing.T) {
 	if !p.has("Sorry, product reviews are currently unavailable for this book.") || !p.has("Book Details") {
 		t.Errorf("the page:\n%s", p.body)
 	}
-	if p.took < 6*time.Second || p.took > 20*time.Second {
+	if p.took < 5900*time.Millisecond || p.took > 20*time.Second {
 		t.Errorf("the page took %s, want twice 3s", p.took)
 	}
 	other.alwaysSees(t, "v1")
 	direct := time.Now()
 	out := b.kubectl(t, "west", "exec", "deployment/reviews-v2", "-c", "reviews", "--", "curl", "-sS", "-H", "end-user: jason", "http://ratings:9080/ratings/0")
-	if took := time.Since(direct); took < 7*time.Second || !strings.Contains(out, `"Reviewer1":5`) {
+	if took := time.Since(direct); took < 6900*time.Millisecond || !strings.Contains(out, `"Reviewer1":5`) {
 		t.Errorf("ratings answered %s after %s, want its ratings after 7s", out, took)
 	}
 
