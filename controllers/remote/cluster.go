@@ -124,16 +124,18 @@ type Identity struct {
 	Version string
 }
 
-// Identify asks the cluster who it is, and so whether it answers. It takes five
-// seconds at most; every error is an *Error.
+// Identify asks the cluster who it is, and so whether it answers. For that it
+// waits five seconds at most; every error is an *Error.
 func (c *Cluster) Identify(ctx context.Context) (Identity, error) {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	probing, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	// Plain requests: the client would first discover kinds, which heeds no deadline.
 	var system metav1.PartialObjectMetadata
-	if err := c.get(ctx, "/api/v1/namespaces/kube-system", &system); err != nil {
+	if err := c.get(probing, "/api/v1/namespaces/kube-system", &system); err != nil {
 		known := explain(err, c.Server)
-		if known.Reason == v1alpha1.ReasonForbidden { // it hardly lacks this right alone
+		if known.Reason == v1alpha1.ReasonForbidden {
+			// It hardly lacks this right alone. It answers, so that all the questions
+			// after the others have their own time: far away they take longer than one.
 			if missing := c.CheckRights(ctx, v1alpha1.SystemNamespace); missing != nil {
 				return Identity{}, missing
 			}
@@ -141,7 +143,7 @@ func (c *Cluster) Identify(ctx context.Context) (Identity, error) {
 		return Identity{}, known
 	}
 	var info version.Info
-	if err := c.get(ctx, "/version", &info); err != nil {
+	if err := c.get(probing, "/version", &info); err != nil {
 		return Identity{}, explain(err, c.Server)
 	}
 	id := Identity{UID: string(system.UID), Version: info.GitVersion}
