@@ -25,20 +25,20 @@ func statusOf(member *v1alpha1.MeshMember, f Facts, now time.Time) v1alpha1.Mesh
 	if f.Federation != "" {
 		out.Network, out.TrustDomain = f.Network, f.TrustDomain
 	} else {
-		out.Sync = v1alpha1.SyncStatus{}
+		out.Sync, out.Gateway.Unreached = v1alpha1.SyncStatus{}, nil
 	}
 	if f.Identity.UID != "" {
 		out.ClusterUID, out.KubernetesVersion = f.Identity.UID, f.Identity.Version
 	}
 	if f.Address != nil && len(f.Address.Found) > 0 {
-		out.Gateway = v1alpha1.GatewayStatus{Addresses: f.Address.Found, Summary: summary(f.Address.Found)}
+		out.Gateway.Addresses, out.Gateway.Summary = f.Address.Found, summary(f.Address.Found)
 	}
 	if f.Stream != nil {
 		out.Sync = syncStatus(f)
 		out.Gateway.Unreached = unreachedStatus(f.Stream.Unreached)
 	}
 	conditions := status.Complete([]metav1.Condition{
-		reachable(f), trustReady(f, out.Trust, now), controlPlaneReady(f), gatewayReady(f), endpointsSynced(f, member.Status, now),
+		reachable(f), trustReady(f, out.Trust, now), controlPlaneReady(f), gatewayReady(f, member.Status), endpointsSynced(f, member.Status, now),
 	})
 	out.Conditions = status.Merge(member.Status.Conditions, conditions, member.Generation, metav1.NewTime(now))
 	return out
@@ -100,12 +100,14 @@ func controlPlaneReady(f Facts) metav1.Condition {
 	return component(v1alpha1.ControlPlaneReady, f, f.ControlPlane)
 }
 
-func gatewayReady(f Facts) metav1.Condition {
-	c := component(v1alpha1.GatewayReady, f, f.Gateway)
+func gatewayReady(f Facts, was v1alpha1.MeshMemberStatus) metav1.Condition {
+	c, before := component(v1alpha1.GatewayReady, f, f.Gateway), status.Find(was.Conditions, v1alpha1.GatewayReady)
 	switch {
 	case c.Status != metav1.ConditionTrue:
 	case f.Address != nil && f.Address.Problem != nil:
 		return status.False(v1alpha1.GatewayReady, f.Address.Problem.Reason, "%s", f.Address.Problem.Message)
+	case f.Awaited && before != nil && before.Reason == v1alpha1.ReasonGatewayUnreached:
+		return *before // nobody has said otherwise
 	case f.Stream != nil && len(f.Stream.Unreached) > 0:
 		return status.False(v1alpha1.GatewayReady, v1alpha1.ReasonGatewayUnreached, "%s", unreachedMessage(f.Stream.Unreached))
 	}

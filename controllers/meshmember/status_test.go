@@ -114,6 +114,13 @@ var states = map[string]struct {
 	"GatewayUnreached": {facts: with(func(f *Facts) {
 		f.Stream.Unreached = []hub.UnreachedGateway{{Address: "192.0.2.21:15443", From: []string{"east", "north"}}}
 	}), trust: enrolledTrust, reason: v1alpha1.ReasonGatewayUnreached},
+	"GatewayUnreachedByMany": {facts: with(func(f *Facts) {
+		var from []string
+		for i := range status.MostNames + 2 {
+			from = append(from, fmt.Sprintf("m%02d", i))
+		}
+		f.Stream.Unreached = []hub.UnreachedGateway{{Address: "192.0.2.21:15443", From: from}, {Address: "192.0.2.22:15443", From: from[:1]}}
+	}), trust: enrolledTrust, reason: v1alpha1.ReasonGatewayUnreached},
 	"Disconnected": {facts: with(func(f *Facts) { f.Stream = &hub.Status{LastError: "connection lost", Exported: 3} }), trust: enrolledTrust, reason: v1alpha1.ReasonDisconnected},
 	"Joining":      {facts: with(func(f *Facts) { f.Stream = &hub.Status{} }), trust: v1alpha1.MemberTrustStatus{IntermediateSerial: "4f", IntermediateNotAfter: &metav1.Time{Time: now.Add(time.Hour)}, EnrolledAt: &metav1.Time{Time: now.Add(-time.Second)}}, reason: v1alpha1.ReasonProgressing},
 	"Syncing":      {facts: with(func(f *Facts) { f.Stream = &hub.Status{Connected: 1} }), trust: enrolledTrust, reason: v1alpha1.ReasonSyncing},
@@ -203,11 +210,14 @@ func TestStatusKeepsWhatIsNotKnown(t *testing.T) {
 // TestStatusWaitsForTheStream: a stream that is gone for a moment leaves the
 // status as it is; a member that never had one doesn't gain by that.
 func TestStatusWaitsForTheStream(t *testing.T) {
-	m := west(enrolledTrust)
-	m.Status = statusOf(m, healthy(), now)
-	got := statusOf(m, with(func(f *Facts) { f.Stream, f.Awaited = nil, true }), now)
-	if diff := cmp.Diff(m.Status, got); diff != "" {
-		t.Errorf("(-before +after):\n%s", diff)
+	var m *v1alpha1.MeshMember
+	for _, state := range []string{"GatewayUnreached", "Ready"} {
+		m = west(enrolledTrust)
+		m.Status = statusOf(m, states[state].facts, now)
+		got := statusOf(m, with(func(f *Facts) { f.Stream, f.Awaited = nil, true }), now)
+		if diff := cmp.Diff(m.Status, got); diff != "" {
+			t.Errorf("%s (-before +after):\n%s", state, diff)
+		}
 	}
 	never := statusOf(west(enrolledTrust), with(func(f *Facts) { f.Stream, f.Awaited = nil, true }), now)
 	if status.IsTrue(never.Conditions, v1alpha1.EndpointsSynced) || status.IsTrue(never.Conditions, v1alpha1.Ready) {

@@ -22,8 +22,13 @@ func (Key) String() string { return "[redacted]" }
 // GoString never shows the key.
 func (Key) GoString() string { return "[redacted]" }
 
-// PEM is the key itself, for Envoy alone.
-func (k Key) PEM() []byte { return k.pem() }
+// PEM is the key itself, for Envoy alone; nothing when there is none.
+func (k Key) PEM() []byte {
+	if k.pem == nil {
+		return nil
+	}
+	return k.pem()
+}
 
 // Leaf is a workload's certificate, the key to it and what its peers are
 // verified by. It is immutable.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ func drive(t *testing.T, a *authority, leaves int, random float64) (at []time.Du
 	t.Helper()
 	began := a.clock.Now()
 	log := funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
-	ctx, cancel := context.WithTimeout(logr.NewContext(t.Context(), log), 10*time.Second)
+	ctx, cancel := context.WithTimeout(logr.NewContext(t.Context(), log), time.Minute)
 	defer cancel()
 	r := &Renewer{Authority: a, Clock: a.clock, Random: func() float64 { return random }, Publish: func(*Leaf) {
 		at = append(at, a.clock.Since(began))
@@ -65,6 +66,7 @@ func drive(t *testing.T, a *authority, leaves int, random float64) (at []time.Du
 			if a.clock.HasWaiters() {
 				a.clock.Step(100 * time.Millisecond)
 			}
+			runtime.Gosched() // with one processor it is the renewer's turn
 		}
 	}
 }
