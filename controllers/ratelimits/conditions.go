@@ -87,13 +87,13 @@ func Conditions(mesh *model.Mesh, limit *model.RateLimit, found []model.Problem)
 // inForce tells at which pods a limit is.
 func inForce(mesh *model.Mesh, limit *model.RateLimit) metav1.Condition {
 	var pods []string
-	for _, w := range mesh.Workloads {
-		if ratelimit.HoldsAt(mesh, limit, w) {
-			pods = append(pods, w.Namespace+"/"+w.Name)
-		}
+	for _, w := range ratelimit.At(mesh, limit) {
+		pods = append(pods, w.Namespace+"/"+w.Name)
 	}
 	if len(pods) == 0 {
-		return status.False(Programmed, "NoWorkloads", "no pod with a proxy is selected, so nothing is limited; correct selector or targetRefs, or wait for the pods")
+		nowhere := problems.Condition([]model.Problem{ratelimit.Nowhere(mesh, limit)})
+		nowhere.Type = Programmed
+		return nowhere
 	}
 	slices.Sort(pods)
 	more := ""

@@ -20,6 +20,7 @@ import (
 	"github.com/isthmesh/isthmesh/api/policy/v1alpha1"
 	"github.com/isthmesh/isthmesh/controllers/ratelimits"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/controlplane/validate"
 	"github.com/isthmesh/isthmesh/test/apiserver"
 )
 
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) { apiserver.Main(m, &server) }
 
 func install(t *testing.T) dynamic.ResourceInterface {
 	t.Helper()
-	if _, err := envtest.InstallCRDs(server.Config, envtest.CRDInstallOptions{Paths: []string{"../../config/crd/policy"}}); err != nil {
+	if _, err := envtest.InstallCRDs(server.Config, envtest.CRDInstallOptions{Paths: []string{"../../config/crd/policy"}, MaxTime: apiserver.Patience}); err != nil {
 		t.Fatal(err)
 	}
 	client, err := dynamic.NewForConfig(server.Config)
@@ -51,7 +52,8 @@ func policyOf(t *testing.T, name, spec string) *unstructured.Unstructured {
 
 const rules = `rules: [{name: all, limit: {requests: 1, per: Hour}}]`
 
-// TestDefinition: what the API server takes, fills in, and says to what it refuses.
+// TestDefinition: what the API server takes, fills in, and says to what it refuses. Whoever
+// asks without a server, as "isthmesh validate" does, is told no less.
 func TestDefinition(t *testing.T) {
 	objects := install(t)
 	for name, test := range map[string]struct{ spec, err string }{
@@ -77,9 +79,18 @@ func TestDefinition(t *testing.T) {
 		"LongTimeout":     {rules + `, scope: Mesh, service: {host: a, port: 1, timeout: 1m}`, "timeout must be between 1ms and 10s"},
 		"StatusOfSuccess": {rules + `, response: {status: 200}`, "Unsupported value: 200"},
 		"HeaderOfNoName":  {rules + `, response: {headers: [{name: "a b", value: c}]}`, "spec.response.headers[0].name"},
+		"UnknownField":    {rules + `, rulez: []`, `unknown field "spec.rulez"`},
+		"TextForNumber":   {`rules: [{name: a, limit: {requests: many, per: Hour}}]`, "spec.rules[0].limit.requests"},
+		"NumberForText":   {rules + `, selector: {matchLabels: {app: 7}}`, "spec.selector.matchLabels"},
+		"NoDuration":      {rules + `, scope: Mesh, service: {host: a, port: 1, timeout: soon}`, "spec.service.timeout"},
+		"KeyTwice":        {`rules: [{name: a, limit: {requests: 1, per: Day}, keys: [remote.ip, remote.ip]}]`, "Duplicate value"},
+		"TooManyRequests": {`rules: [{name: a, limit: {requests: 1000000001, per: Day}}]`, "should be less than or equal to 1000000000"},
 		"OtherMode":       {rules + `, mode: Never`, `"Enforce", "Shadow"`},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if v := validate.Unstructured(policyOf(t, "p", test.spec), model.Settings{RootNamespace: "istio-system", DomainSuffix: "cluster.local"}); (len(v.Refused) > 0) != (test.err != "") {
+				t.Errorf("without a server it is refused for %q", v.Refused)
+			}
 			made, err := objects.Create(t.Context(), policyOf(t, "p", test.spec), metav1.CreateOptions{FieldValidation: "Strict"})
 			switch {
 			case test.err == "" && err == nil:
@@ -125,7 +136,9 @@ func TestConditions(t *testing.T) {
 		"Fine":      {limit("app=web"), nil, []string{"Accepted True Accepted ", "Programmed True Programmed it is in force at shop/web-0, shop/web-1, shop/web-2 and others"}},
 		"Gateway":   {limit("", gateway), nil, []string{"Accepted True Accepted ", "Programmed True Programmed it is in force at shop/front-1"}},
 		"Service":   {limit("", model.TargetRef{Kind: "Service", Name: "web"}), nil, []string{"Accepted True Accepted ", "Programmed True Programmed it is in force at shop/web-0, shop/web-1, shop/web-2 and others"}},
-		"Nobody":    {limit("app=bare"), nil, []string{"Accepted True Accepted ", "Programmed False NoWorkloads no pod with a proxy is selected, so nothing is limited; correct selector or targetRefs, or wait for the pods"}},
+		"Nobody":    {limit("app=bare"), nil, []string{"Accepted True Accepted ", "Programmed False NoWorkloads spec.selector: pod shop/bare has no proxy, and no other pod is selected, so nothing is limited; have the proxy injected, or correct what is selected"}},
+		"Labels":    {limit("app=wbe"), nil, []string{"Accepted True Accepted ", `Programmed False NoWorkloads spec.selector: no pod of namespace "shop" has the labels "app=wbe", so nothing is limited; correct them, or wait for the pods`}},
+		"NoTarget":  {limit("", model.TargetRef{Kind: "Service", Name: "wbe"}), nil, []string{"Accepted True Accepted ", "Programmed False NoWorkloads spec.targetRefs: no pod with a proxy serves what is named, so nothing is limited; correct the names, or wait for the pods"}},
 		"Invalid":   {nil, []model.Problem{about("Invalid", "no; mend it")}, []string{"Accepted False Invalid spec.x: no; mend it", "Programmed False NotAccepted no proxy has it, because it can't be used as it is"}},
 		"NoService": {limit("", gateway), []model.Problem{about("NotFound", "there is none")}, []string{"Accepted False NotFound spec.x: there is none", "Programmed True Programmed it is in force at shop/front-1"}},
 		"Rejected":  {limit("app=web"), []model.Problem{about(model.RejectedByProxy, "pod a rejects it")}, []string{"Accepted True Accepted ", "Programmed False RejectedByProxy spec.x: pod a rejects it"}},
@@ -174,7 +187,7 @@ func TestController(t *testing.T) {
 		for range 2 {
 			select {
 			case asked <- statuses:
-			case <-time.After(30 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("it doesn't ask")
 			}
 			changed <- struct{}{}

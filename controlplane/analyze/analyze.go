@@ -59,6 +59,7 @@ func Mesh(m *model.Mesh) []model.Problem {
 	a.policies()
 	a.selectors()
 	a.guards()
+	a.limits()
 	slices.SortFunc(a.problems, func(x, y model.Problem) int {
 		return cmp.Or(strings.Compare(x.Kind, y.Kind), strings.Compare(x.Namespace, y.Namespace), strings.Compare(x.Name, y.Name),
 			strings.Compare(x.Field, y.Field), strings.Compare(x.Reason, y.Reason), strings.Compare(x.Message, y.Message))

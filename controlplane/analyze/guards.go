@@ -149,12 +149,16 @@ func (a *analysis) tokens(p *model.Authorization, guarded []*model.Workload) {
 	if field == "" || len(guarded) == 0 {
 		return
 	}
-	read := slices.ContainsFunc(guarded, func(w *model.Workload) bool {
-		return slices.ContainsFunc(a.mesh.Authentications, func(r *model.RequestAuthentication) bool { return a.under(r.Origin, r.Target, w) })
-	})
-	if !read {
+	if !a.readsTokens(guarded) {
 		a.tell(p.Origin, field, TokenNotRead, "no RequestAuthentication applies to the workloads that this policy does, so no request has a token that it can match; add one")
 	}
+}
+
+// readsTokens is true when a RequestAuthentication applies to one of the workloads.
+func (a *analysis) readsTokens(guarded []*model.Workload) bool {
+	return slices.ContainsFunc(guarded, func(w *model.Workload) bool {
+		return slices.ContainsFunc(a.mesh.Authentications, func(r *model.RequestAuthentication) bool { return a.under(r.Origin, r.Target, w) })
+	})
 }
 
 // asksToken is the first field that looks at a token.

@@ -34,9 +34,18 @@ func holds(s *model.Settings, l *model.RateLimit, g policy.Guarded, inbound []mo
 	return g.Under(root, l.Namespace, l.Target) || l.Namespace == g.Namespace && g.Gateway == "" && len(portsOf(suffix, l, inbound)) > 0
 }
 
-// HoldsAt tells whether a policy of a mesh holds at a pod that is in the mesh.
+// HoldsAt tells whether a policy of a mesh holds at a pod that is in the mesh. Gateways
+// between networks read no requests, so it doesn't there.
 func HoldsAt(m *model.Mesh, l *model.RateLimit, w *model.Workload) bool {
-	return w.Meshed && holds(m.Settings, l, policy.Guarded{
+	return w.Meshed && chosen(m, l, w)
+}
+
+// chosen is true for a pod that a policy is for, whether it has a proxy or not.
+func chosen(m *model.Mesh, l *model.RateLimit, w *model.Workload) bool {
+	if (&model.Proxy{Type: model.Router, Labels: w.Labels}).EastWest() {
+		return false
+	}
+	return holds(m.Settings, l, policy.Guarded{
 		Namespace: w.Namespace, Labels: w.Labels, Gateway: w.Labels[policy.LabelGatewayName], Class: w.Labels[policy.LabelGatewayClass],
 	}, w.Inbound)
 }
@@ -59,6 +68,19 @@ func OfService(l *model.RateLimit) bool {
 	return slices.ContainsFunc(l.Target.Refs, func(r model.TargetRef) bool { return r.Kind == "Service" })
 }
 
+// HostOf a service that a policy is for.
+func HostOf(s *model.Settings, l *model.RateLimit, ref model.TargetRef) model.Hostname {
+	suffix := ""
+	if s != nil {
+		suffix = s.DomainSuffix
+	}
+	return hostOf(suffix, l, ref)
+}
+
+func hostOf(suffix string, l *model.RateLimit, ref model.TargetRef) model.Hostname {
+	return model.Hostname(ref.Name + "." + l.Namespace + ".svc." + suffix)
+}
+
 // portsOf a workload that belong to services which a policy is for.
 func portsOf(suffix string, l *model.RateLimit, inbound []model.InboundPort) []uint16 {
 	var out []uint16
@@ -66,7 +88,7 @@ func portsOf(suffix string, l *model.RateLimit, inbound []model.InboundPort) []u
 		if ref.Kind != "Service" {
 			continue
 		}
-		host := model.Hostname(ref.Name + "." + l.Namespace + ".svc." + suffix)
+		host := hostOf(suffix, l, ref)
 		for _, p := range inbound {
 			if p.Service == host {
 				out = append(out, p.Port)

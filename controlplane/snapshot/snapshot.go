@@ -39,9 +39,11 @@ type Snapshot struct {
 	// present are the callers that there should be.
 	present *lazy[callers]
 	// idle is what policies and routings say in vain.
-	idle    *lazy[idle]
-	patches *classes[patchSet, *patched]
-	plugins *classes[pluginSet, *plugged]
+	idle *lazy[idle]
+	// limitFaults are what rate limits lean on in vain.
+	limitFaults *lazy[limitFaults]
+	patches     *classes[patchSet, *patched]
+	plugins     *classes[pluginSet, *plugged]
 	// telemetries are what proxies log.
 	telemetries *classes[logSet, *logged]
 	// aside are objects that some proxies go without, nil for none; variants are
@@ -117,6 +119,7 @@ func build(mesh *model.Mesh, aside *Aside, prev *Snapshot) *Snapshot {
 		unmanned:    cmp.Or(prev.unmanned.next(), new(lazy[assumed])),
 		present:     cmp.Or(prev.present.next(), new(lazy[callers])),
 		idle:        cmp.Or(prev.idle.next(), new(lazy[idle])),
+		limitFaults: cmp.Or(prev.limitFaults.next(), new(lazy[limitFaults])),
 		aside:       aside,
 		variants:    &variants{},
 		grpc:        grpcPorts(mesh.Routings),
@@ -135,6 +138,7 @@ func empty(mesh *model.Mesh) *Snapshot {
 		unmanned:    new(lazy[assumed]),
 		present:     new(lazy[callers]),
 		idle:        new(lazy[idle]),
+		limitFaults: new(lazy[limitFaults]),
 		classes:     &classes[scope.Class, *class]{of: map[scope.Class]*lazy[*class]{}},
 		localities:  &classes[place, *endpointClass]{of: map[place]*lazy[*endpointClass]{}},
 		namespaces:  &classes[home, *routeClass]{of: map[home]*lazy[*routeClass]{}},
@@ -186,6 +190,7 @@ func (s *Snapshot) Problems() []model.Problem {
 	}
 	out = append(out, s.unmanned.get(s.podless).problems...)
 	out = append(out, s.idle.get(s.findIdle).problems...)
+	out = append(out, s.limitFaults.get(s.findLimitFaults).problems...)
 	for _, p := range s.patches.made() {
 		out = append(out, p.told()...)
 	}

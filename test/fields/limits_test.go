@@ -36,7 +36,7 @@ rules:
 	"Mesh": `
 targetRefs: [{kind: Service, name: reviews, group: core}, {kind: Gateway, group: gateway.networking.k8s.io, name: front}]
 scope: Mesh
-service: {host: reviews.shop.svc.cluster.local, port: 9080, domain: d, failureMode: Deny, timeout: 7ms}
+service: {host: reviews.shop.svc.cluster.local, port: 9000, domain: d, failureMode: Deny, timeout: 7ms}
 rules: [{name: a, limit: {requests: 5, per: Day}}]
 `,
 }

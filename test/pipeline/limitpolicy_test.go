@@ -3,18 +3,12 @@
 package pipeline_test
 
 import (
-	"crypto/rand"
-	"crypto/rsa"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/manifest"
@@ -121,21 +115,25 @@ func newLimited(t *testing.T) *limited {
 // push objects beside the world; nothing may be wrong with them.
 func (l *limited) push(objects string) {
 	l.Helper()
-	read, err := manifest.Read([]byte(limitedWorld + objects))
+	for _, p := range l.world(limitedWorld + objects) {
+		l.Errorf("%s: %s: %s", p.Field, p.Reason, p.Message)
+	}
+}
+
+// world of objects for all proxies, and what is told of its limits.
+func (l *limited) world(objects string) []model.Problem {
+	l.Helper()
+	read, err := manifest.Read([]byte(objects))
 	if err != nil {
 		l.Fatal(err)
 	}
 	read.Settings = model.Settings{RootNamespace: "istio-system", DomainSuffix: "cluster.local", TrustDomain: "cluster.local"}
 	l.result = ingest.Build(read.Input, l.result)
 	l.shown = snapshot.Build(l.result.Mesh, l.shown)
-	for _, p := range slices.Concat(l.result.Mesh.Problems, l.shown.Problems()) {
-		if p.Kind == "RateLimitPolicy" {
-			l.Errorf("%s: %s: %s", p.Field, p.Reason, p.Message)
-		}
-	}
 	for _, account := range []string{"reviews", "client", "guest", "front"} {
 		l.proxies[account].Push(l.shown)
 	}
+	return slices.DeleteFunc(slices.Concat(l.result.Mesh.Problems, l.shown.Problems()), func(p model.Problem) bool { return p.Kind != "RateLimitPolicy" })
 }
 
 // ask the server's service as an account, with headers; outside asks the gateway.
@@ -306,7 +304,7 @@ spec: {selector: {matchLabels: {app: reviews}}, action: DENY, rules: [{from: [{s
 	})
 	in("Refill", func(t *testing.T) {
 		l.push(briefly + limitPolicy("p", onReviews+`rules: [{name: all, limit: {requests: 1, per: Second}}]`))
-		deadline, refused := time.Now().Add(30*time.Second), false
+		deadline, refused := time.Now().Add(eventually), false
 		for time.Now().Before(deadline) {
 			switch l.ask("client", "/").StatusCode {
 			case 429:
@@ -362,37 +360,4 @@ spec: {jwtRules: [{issuer: i, jwks: '` + keys.set + `'}]}
 		l.want(l.asks(2, "client", "/"), "200 429")
 		l.want(l.asks(1, "client", "/", "Authorization", nobody), "429") // a claim that is no text is none
 	})
-}
-
-// tokens of one issuer, i.
-type tokens struct {
-	t      *testing.T
-	signer jose.Signer
-	set    string
-}
-
-func newTokens(t *testing.T) tokens {
-	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), Algorithm: "RS256"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tokens{t, signer, string(set)}
-}
-
-func (k tokens) token(team any) string {
-	k.t.Helper()
-	text, err := jwt.Signed(k.signer).Claims(map[string]any{"iss": "i", "sub": "s", "team": team, "exp": time.Now().Add(time.Hour).Unix()}).Serialize()
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	return text
 }

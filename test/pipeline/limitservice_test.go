@@ -67,7 +67,7 @@ func (c *counter) seen() string {
 func TestRateLimitService(t *testing.T) {
 	l := newLimited(t)
 	service := newCountingService(l.pods["ratelimit"])
-	const asked = `scope: Mesh, service: {host: ratelimit.platform.svc.cluster.local, port: 8081, timeout: 5s`
+	const asked = `scope: Mesh, service: {host: ratelimit.platform.svc.cluster.local, port: 8081, timeout: 10s`
 	const rules = `, rules: [{name: each, keys: ["request.headers[x-tenant]"], to: [{operation: {paths: [/a]}}], limit: {requests: 3, per: Hour}}]`
 	both := func(more string) {
 		l.push(briefly + limitPolicy("p", onReviews+asked+more+"}"+rules) +

@@ -18,13 +18,18 @@ import (
 
 // Unknown are the paths in the spec of an object, as it was written, that the
 // type it was read into doesn't have; sorted. Only kinds whose spec is a
-// protobuf message are looked at: the others are read strictly.
+// protobuf message, and our own, are looked at: the others are read strictly.
 func Unknown(object any, written map[string]any) []string {
+	var paths []string
+	if t, ok := plainSpec(object); ok && written["spec"] != nil {
+		plain{unknown: &paths}.value(t, written["spec"], "spec")
+		slices.Sort(paths)
+		return paths
+	}
 	spec, ok := specOf(object)
 	if !ok {
 		return nil
 	}
-	var paths []string
 	walk(spec.ProtoReflect().Descriptor(), written["spec"], "spec", &paths)
 	slices.Sort(paths)
 	return paths

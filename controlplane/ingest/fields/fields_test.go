@@ -12,6 +12,7 @@ import (
 	networkingalpha "istio.io/client-go/pkg/apis/networking/v1alpha3"
 	corev1 "k8s.io/api/core/v1"
 
+	policy "github.com/isthmesh/isthmesh/api/policy/v1alpha1"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/fields"
 )
 
@@ -29,6 +30,9 @@ func TestUnknown(t *testing.T) {
 		"OtherForm":   {&networking.VirtualService{}, `{"spec":{"http":{"a":1},"hosts":[{"b":1}]}}`, nil},
 		"NoSpec":      {&networking.VirtualService{}, `{}`, nil},
 		"NotProtobuf": {&corev1.Service{}, `{"spec":{"x":1}}`, nil},
+		"Ours":        {&policy.RateLimitPolicy{}, `{"spec":{"rulez":[],"rules":[{"keys":["a"],"limits":{},"limit":{"requests":1,"window":2},"from":[{"source":{"principal":["a"]}}]}],"selector":{"matchLabels":{"any":"x"}},"service":{"timeout":"1s"}}}`, []string{"spec.rules[0].from[0].source.principal", "spec.rules[0].limit.window", "spec.rules[0].limits", "spec.rulez"}},
+		"OursOfNone":  {&policy.RateLimitPolicy{}, `{"spec":{"rules":[{"limit":{"requests":1,"per":"Hour"}}]}}`, nil},
+		"OursNoSpec":  {&policy.RateLimitPolicy{}, `{}`, nil},
 		"Nothing":     {nil, `{"spec":{"x":1}}`, nil},
 	}
 	for name, c := range cases {

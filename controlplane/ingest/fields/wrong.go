@@ -26,8 +26,15 @@ const maxWrong = 40
 // Misfits are the values in the spec of an object, as it was written, that are
 // of another type than the field in the type that it is to be read into; in the
 // order of their names. The API server refuses them too. Only kinds whose spec is
-// a protobuf message are looked at.
+// a protobuf message, and our own, are looked at.
 func Misfits(object any, written map[string]any) []Wrong {
+	if t, ok := plainSpec(object); ok {
+		m := &misfits{}
+		if value, there := written["spec"]; there {
+			plain{misfits: m}.value(t, value, "spec")
+		}
+		return m.found
+	}
 	spec, ok := specOf(object)
 	if !ok {
 		return nil

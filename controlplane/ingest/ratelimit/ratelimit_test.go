@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -59,6 +60,37 @@ func TestProblems(t *testing.T) {
 		if err := os.WriteFile("testdata/problems.txtar", txtar.Format(archive), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestOthersStay: a policy that can't be had takes no other one with it, whichever
+// comes first.
+func TestOthersStay(t *testing.T) {
+	good := `rules: [{name: a, limit: {requests: 5, per: Minute}}]`
+	bad := map[string]string{
+		"no-rules": `rules: []`,
+		"scope":    good + "\nscope: Everywhere",
+		"mode":     good + "\nmode: Never",
+		"match":    `rules: [{name: a, when: [{key: nothing.known, values: [x]}], limit: {requests: 5, per: Minute}}]`,
+	}
+	for name, spec := range bad {
+		t.Run(name, func(t *testing.T) {
+			out := ratelimit.Build(inputOf(policyOf(t, "before", good), policyOf(t, name, spec), policyOf(t, "later", good)), nil)
+			var got, told []string
+			for _, l := range out.Limits {
+				got = append(got, l.Name)
+			}
+			for _, p := range out.Problems {
+				told = append(told, p.Name)
+			}
+			slices.Sort(got)
+			if d := cmp.Diff([]string{"before", "later"}, got); d != "" {
+				t.Errorf("in force (-want +got):\n%s", d)
+			}
+			if d := cmp.Diff([]string{name}, slices.Compact(told)); d != "" {
+				t.Errorf("told of (-want +got):\n%s", d)
+			}
+		})
 	}
 }
 
