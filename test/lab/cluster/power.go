@@ -83,7 +83,7 @@ func powerOn(spec component.Spec) error {
 // powerOff ends everything that runs in the cluster, at once, and undoes what
 // was done to the machine for it. The cluster's data stays.
 func powerOff(ctx context.Context, d layout.Cluster) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	id, err := process.Read(d.Record())
 	switch {

@@ -30,7 +30,7 @@ import (
 const perCluster = 1 << 30
 
 // patience is how long one cluster may take to become ready.
-const patience = 5 * time.Minute
+const patience = 10 * time.Minute
 
 // Lab is the clusters of one checkout.
 type Lab struct {

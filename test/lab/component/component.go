@@ -78,9 +78,25 @@ type Component struct {
 	// Path is the program, and Args its arguments without the program's name.
 	Path string
 	Args []string
-	// NeedsAPI is true for a program that is started when the API server is ready.
-	NeedsAPI bool
+	// After is what the program waits for before it is started.
+	After Stage
 }
+
+// Stage is how far a cluster is.
+type Stage int
+
+// The stages, in the order in which they are reached.
+const (
+	// PoweredOn is where all begins.
+	PoweredOn Stage = iota
+	// EtcdAnswers is before the API server, which ends when it can't reach etcd for 20 s.
+	EtcdAnswers
+	// APIReady is before all that speak to the API server.
+	APIReady
+	// NodeRegistered is before kube-proxy, which waits 30 s for its node's address
+	// and goes on with a wrong one then.
+	NodeRegistered
+)
 
 // Names of the components, which are also those of their logs.
 const (
@@ -101,25 +117,28 @@ func List(s Spec) []Component {
 	return []Component{
 		{Name: Etcd, Path: "etcd", Args: etcdArgs(d)},
 		{Name: Containerd, Path: "containerd", Args: []string{"--config", d.Config(containerdFile)}},
-		{Name: APIServer, Path: kube, Args: append([]string{APIServer}, apiServerArgs(s)...)},
-		{Name: Kubelet, Path: kube, NeedsAPI: true, Args: append([]string{Kubelet}, kubeletArgs(s)...)},
-		{Name: ControllerManager, Path: kube, NeedsAPI: true, Args: append([]string{ControllerManager}, controllerManagerArgs(s)...)},
-		{Name: Scheduler, Path: kube, NeedsAPI: true, Args: []string{
+		{Name: APIServer, Path: kube, After: EtcdAnswers, Args: append([]string{APIServer}, apiServerArgs(s)...)},
+		{Name: Kubelet, Path: kube, After: APIReady, Args: append([]string{Kubelet}, kubeletArgs(s)...)},
+		{Name: ControllerManager, Path: kube, After: APIReady, Args: append([]string{ControllerManager}, controllerManagerArgs(s)...)},
+		{Name: Scheduler, Path: kube, After: APIReady, Args: []string{
 			Scheduler,
 			"--kubeconfig=" + d.Config(kubeconfigOf(pki.Scheduler)),
 			"--leader-elect=false",
 			"--bind-address=127.0.0.1",
 		}},
-		{Name: Proxy, Path: kube, NeedsAPI: true, Args: []string{Proxy, "--config=" + d.Config(proxyFile)}},
-		{Name: LoadBalancer, Path: s.Lab.Program("lab"), NeedsAPI: true, Args: []string{
+		{Name: Proxy, Path: kube, After: NodeRegistered, Args: []string{Proxy, "--config=" + d.Config(proxyFile)}},
+		{Name: LoadBalancer, Path: s.Lab.Program("lab"), After: APIReady, Args: []string{
 			"loadbalancer",
 			"--kubeconfig=" + d.Config(kubeconfigOf(pki.LoadBalancer)),
 		}},
 	}
 }
 
+// EtcdClients is where etcd answers, in each node's own network.
+const EtcdClients = "http://127.0.0.1:2379"
+
 func etcdArgs(d layout.Cluster) []string {
-	const client, peer = "http://127.0.0.1:2379", "http://127.0.0.1:2380"
+	const client, peer = EtcdClients, "http://127.0.0.1:2380"
 	return []string{
 		"--name=" + d.Name,
 		"--data-dir=" + d.Data(Etcd),
@@ -145,7 +164,7 @@ func apiServerArgs(s Spec) []string {
 		"--cert-dir=" + d.Data("pki"),
 		"--client-ca-file=" + d.PKI(pki.CA+".crt"),
 		"--enable-admission-plugins=NodeRestriction",
-		"--etcd-servers=http://127.0.0.1:2379",
+		"--etcd-servers=" + EtcdClients,
 		"--kubelet-certificate-authority=" + d.PKI(pki.CA+".crt"),
 		"--kubelet-client-certificate=" + d.PKI(pki.APIServerClient+".crt"),
 		"--kubelet-client-key=" + d.PKI(pki.APIServerClient+".key"),
@@ -172,6 +191,8 @@ func controllerManagerArgs(s Spec) []string {
 		"--kube-api-qps=200",
 		"--kube-api-burst=400",
 		"--leader-elect=false",
+		// There is no other node to go to when a busy machine keeps this one from reporting.
+		"--node-monitor-grace-period=10m",
 		"--root-ca-file=" + d.PKI(pki.CA+".crt"),
 		"--service-account-private-key-file=" + d.PKI(pki.ServiceAccount+".key"),
 		"--use-service-account-credentials=true",

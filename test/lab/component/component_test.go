@@ -56,6 +56,12 @@ func TestListIsStable(t *testing.T) {
 			}
 		}
 	}
+	for _, c := range List(spec()) {
+		want := map[string]Stage{Etcd: PoweredOn, Containerd: PoweredOn, APIServer: EtcdAnswers, Proxy: NodeRegistered}
+		if stage, special := want[c.Name]; special && c.After != stage || !special && c.After != APIReady {
+			t.Errorf("%s is started after stage %d", c.Name, c.After)
+		}
+	}
 	want := []string{Etcd, Containerd, APIServer, Kubelet, ControllerManager, Scheduler, Proxy, LoadBalancer}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Error(diff)

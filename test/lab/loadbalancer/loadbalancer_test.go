@@ -81,8 +81,10 @@ func TestRun(t *testing.T) {
 		Status:     corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: nodeIP}}},
 	}
 	client := fake.NewClientset(node, service("web", 1, corev1.ServiceTypeLoadBalancer, 80, ""))
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, client, func(err error) { t.Error(err) }) }()
 
@@ -94,6 +96,12 @@ func TestRun(t *testing.T) {
 		}
 		if points := got.Status.LoadBalancer.Ingress; len(points) == 1 && points[0].IP == nodeIP {
 			break
+		}
+		// The fake doesn't end with the context.
+		select {
+		case <-ctx.Done():
+			t.Fatalf("addresses: %v", got.Status.LoadBalancer.Ingress)
+		case <-tick.C:
 		}
 	}
 	cancel()

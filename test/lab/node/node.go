@@ -37,25 +37,42 @@ func Run(ctx context.Context, spec component.Spec, plugged io.Reader) error {
 		return fmt.Errorf("connect: %w", err)
 	}
 	s := newSupervisor(spec.Dirs(), time.Now)
-	var later []component.Component
-	for _, c := range component.List(spec) {
-		if c.NeedsAPI {
-			later = append(later, c)
-			continue
+	components := component.List(spec)
+	startAfter := func(stage component.Stage) error {
+		for _, c := range components {
+			if c.After != stage {
+				continue
+			}
+			if err := s.start(c); err != nil {
+				return err
+			}
 		}
-		if err := s.start(c); err != nil {
-			return err
-		}
+		return nil
 	}
-	go s.reap()
-	if err := apiReady(ctx, spec); err != nil {
+	if err := startAfter(component.PoweredOn); err != nil {
 		return err
 	}
-	for _, c := range later {
-		if err := s.start(c); err != nil {
+	go s.reap()
+	ask, err := newQuestions(spec)
+	if err != nil {
+		return err
+	}
+	for _, stage := range []struct {
+		component.Stage
+		reached func(context.Context) error
+	}{
+		{component.EtcdAnswers, ask.etcdAnswers},
+		{component.APIReady, ask.apiReady},
+		{component.NodeRegistered, ask.nodeRegistered},
+	} {
+		if err := until(ctx, stage.reached); err != nil {
+			return err
+		}
+		if err := startAfter(stage.Stage); err != nil {
 			return err
 		}
 	}
+	ask.client.CloseIdleConnections()
 	select {}
 }
 

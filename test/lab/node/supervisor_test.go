@@ -88,7 +88,7 @@ func mkfifo(t *testing.T, path string) {
 // eventually waits until there is no difference any more.
 func eventually(t *testing.T, difference func() string) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {

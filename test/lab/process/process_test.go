@@ -36,7 +36,7 @@ func TestParseStat(t *testing.T) {
 
 func sleeper(t *testing.T) Identity {
 	t.Helper()
-	id, err := Start(filepath.Join(t.TempDir(), "log"), "sleep", "60")
+	id, err := Start(filepath.Join(t.TempDir(), "log"), "sleep", "600")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestKill(t *testing.T) {
 	if !id.Alive() {
 		t.Fatal("it should run")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := id.Kill(ctx); err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ import (
 var objects string
 
 // patience is how long each of the steps may take.
-const patience = 2 * time.Minute
+const patience = 10 * time.Minute
 
 // test is one run, on one cluster.
 type test struct {
@@ -101,7 +101,7 @@ func (t test) available(ctx context.Context) error {
 
 // answers waits until a URL answers with 200.
 func (t test) answers(ctx context.Context, url string) error {
-	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	return until(ctx, func() error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
@@ -145,15 +145,18 @@ func (t test) callOnce(ctx context.Context) error {
 	return nil
 }
 
+// logs waits until a call is in the log, which is written while calls go on.
 func (t test) logs(ctx context.Context) error {
-	out, err := t.kubectl(ctx, "", "logs", "--selector=app=echo", "--tail=-1")
-	if err != nil {
-		return err
-	}
-	if !strings.Contains(out, `"path":"/by-name"`) {
-		return fmt.Errorf("no call in the log: %q", out)
-	}
-	return nil
+	return until(ctx, func() error {
+		out, err := t.kubectl(ctx, "", "logs", "--selector=app=echo", "--tail=-1")
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(out, `"path":"/by-name"`) {
+			return fmt.Errorf("no call in the log: %q", out)
+		}
+		return nil
+	})
 }
 
 func (t test) token(ctx context.Context) error {
