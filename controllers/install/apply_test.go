@@ -3,9 +3,12 @@
 package install
 
 import (
+	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/isthmesh/isthmesh/test/apiserver"
@@ -67,6 +71,39 @@ func versions(t *testing.T, c client.Client, items []Item) map[string]string {
 	return out
 }
 
+// settled waits until the API server has said all that it says of new definitions
+// by itself: that also gives them other resource versions.
+func settled(t *testing.T, c client.Client, items []Item) {
+	t.Helper()
+	for _, item := range items {
+		if !item.isDefinition() {
+			continue
+		}
+		want := []string{"Established", "NamesAccepted"}
+		if strings.HasSuffix(item.Name, ".k8s.io") {
+			want = append(want, "KubernetesAPIApprovalPolicyConformant")
+		}
+		o := &unstructured.Unstructured{}
+		o.SetGroupVersionKind(item.gvk())
+		err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+			if err := c.Get(ctx, client.ObjectKey{Name: item.Name}, o); err != nil {
+				return false, err
+			}
+			conditions, _, err := unstructured.NestedSlice(o.Object, "status", "conditions")
+			has := map[any]bool{}
+			for _, c := range conditions {
+				if c, ok := c.(map[string]any); ok && c["status"] == "True" {
+					has[c["type"]] = true
+				}
+			}
+			return !slices.ContainsFunc(want, func(s string) bool { return !has[s] }), err
+		})
+		if err != nil {
+			t.Fatalf("%s: %v: %v", item, err, o.Object["status"])
+		}
+	}
+}
+
 func TestApplyPruneDelete(t *testing.T) {
 	ctx, c := t.Context(), newClient(t)
 	set := Set{
@@ -82,6 +119,7 @@ func TestApplyPruneDelete(t *testing.T) {
 		t.Errorf("first Apply changed %d objects, want %d: %v", len(first.Changed), want, first.Changed)
 	}
 
+	settled(t, c, first.Inventory.Items)
 	before := versions(t, c, first.Inventory.Items)
 	second, err := Apply(ctx, c, set)
 	if err != nil {

@@ -41,7 +41,7 @@ func (s *store) open(t *testing.T) *http.Client {
 	}
 	ratingsURL := serve(s.ratings.handler())
 	if s.reviews.color != "" {
-		s.reviews.ratings, s.reviews.patience = ratingsURL, 10*time.Second
+		s.reviews.ratings, s.reviews.patience = ratingsURL, time.Minute
 	}
 	s.reviews.podName, s.reviews.log = "pod", io.Discard
 	if s.reviews.clusterName == "" {
@@ -52,7 +52,7 @@ func (s *store) open(t *testing.T) *http.Client {
 		handler = s.behind(handler)
 	}
 	page := newProductpage(serve(s.details.handler()), serve(handler), ratingsURL)
-	page.patience, page.flood = 10*time.Second, s.flood
+	page.patience, page.flood = time.Minute, s.flood
 	s.base = serve(page.handler())
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -287,8 +287,13 @@ func TestLoadCounts(t *testing.T) {
 	server := httptest.NewServer(s.handler())
 	defer server.Close()
 	got := load(t.Context(), server.URL+"/health", 50, 4)
-	if got.Statuses["200"] != 50 || got.PodNames["reviews-v1-a"] != 50 || len(got.PodNames) != 1 || got.First["reviews-v1-a"] == "" || got.Last["reviews-v1-a"] == "" {
+	if got.Statuses["200"] != 50 || got.PodNames["reviews-v1-a"] != 50 || len(got.PodNames) != 1 || got.First["reviews-v1-a"] == "" || got.Last["reviews-v1-a"] == "" || len(got.Errors) > 0 {
 		t.Errorf("%+v", got)
+	}
+	gone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "gone", http.StatusServiceUnavailable) }))
+	defer gone.Close()
+	if got := load(t.Context(), gone.URL, 5, 2); got.Statuses["503"] != 5 || got.PodNames["none"] != 5 || got.Errors["503 gone\n"] != 5 {
+		t.Errorf("of one that is gone: %+v", got)
 	}
 }
 

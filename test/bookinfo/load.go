@@ -24,6 +24,8 @@ type counts struct {
 	// First and Last are when each pod answered, from the start.
 	First map[string]string `json:"first"`
 	Last  map[string]string `json:"last"`
+	// Errors are what was answered, or went wrong, where nobody gave his name.
+	Errors map[string]int `json:"errors,omitempty"`
 }
 
 // runLoad sends many requests and counts the answers by version of reviews, so
@@ -45,9 +47,9 @@ func runLoad(ctx context.Context, p process) int {
 }
 
 func load(ctx context.Context, url string, count, parallel int) counts {
-	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: parallel}}
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: parallel}}
 	defer client.CloseIdleConnections()
-	all := counts{Statuses: map[string]int{}, PodNames: map[string]int{}, First: map[string]string{}, Last: map[string]string{}}
+	all := counts{Statuses: map[string]int{}, PodNames: map[string]int{}, First: map[string]string{}, Last: map[string]string{}, Errors: map[string]int{}}
 	start := time.Now()
 	var mu sync.Mutex
 	var workers sync.WaitGroup
@@ -55,7 +57,7 @@ func load(ctx context.Context, url string, count, parallel int) counts {
 	for range parallel {
 		workers.Go(func() {
 			for range work {
-				status, pod := once(ctx, client, url)
+				status, pod, trouble := once(ctx, client, url)
 				pod = cmp.Or(pod, "none")
 				at := time.Since(start).Round(time.Millisecond).String()
 				mu.Lock()
@@ -65,6 +67,9 @@ func load(ctx context.Context, url string, count, parallel int) counts {
 				all.Statuses[strconv.Itoa(status)]++
 				all.PodNames[pod]++
 				all.Last[pod] = at
+				if trouble != "" {
+					all.Errors[trouble]++
+				}
 				mu.Unlock()
 			}
 		})
@@ -77,23 +82,25 @@ func load(ctx context.Context, url string, count, parallel int) counts {
 	return all
 }
 
-// once returns the status and who answered; what can't be read counts as no answer.
-func once(ctx context.Context, client *http.Client, url string) (status int, pod string) {
+// once returns the status and who answered, or what kept him from it; what can't be
+// read counts as no answer.
+func once(ctx context.Context, client *http.Client, url string) (status int, pod, trouble string) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
-		return 0, ""
+		return 0, "", err.Error()
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return 0, ""
+		return 0, "", err.Error()
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if err != nil {
-		return 0, ""
+		return 0, "", err.Error()
 	}
 	var who reviewed
-	// An error page names nobody.
-	_ = json.Unmarshal(body, &who)
-	return response.StatusCode, who.PodName
+	if err := json.Unmarshal(body, &who); err != nil {
+		return response.StatusCode, "", fmt.Sprintf("%d %.200s", response.StatusCode, body)
+	}
+	return response.StatusCode, who.PodName, ""
 }

@@ -13,6 +13,11 @@ import (
 	"time"
 )
 
+// patientWith is how long a client may take to send a request's headers. It counts from when a
+// connection is opened, and a proxy opens some that it needs only later: one that is closed just
+// when a request is put on it loses that request.
+const patientWith = time.Hour
+
 // drain is how long requests may go on when a server is told to end.
 const drain = 10 * time.Second
 
@@ -36,7 +41,7 @@ func serveTLS(ctx context.Context, p process, name, port string, handler http.Ha
 	if secured != nil {
 		listener = tls.NewListener(listener, secured)
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: patientWith}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	select {

@@ -31,7 +31,7 @@ run lab up --provider "$provider" --topology kind-configs/demo
 title "The operator, on the hub"
 shown "isthmesh install hub --kubeconfig .lab/hub.kubeconfig --wait"
 t=$SECONDS
-isthmesh install hub --kubeconfig .lab/hub.kubeconfig --wait --timeout 3m
+isthmesh install hub --kubeconfig .lab/hub.kubeconfig --wait --timeout 10m
 printf '    (%ss)\n' "$((SECONDS - t))"
 
 title "One federation, two members"
@@ -41,9 +41,9 @@ for m in east west; do
 done
 shown "kubectl --kubeconfig .lab/hub.kubeconfig apply -f config/samples/shop.yaml"
 kc hub apply -f config/samples/shop.yaml
-shown "kubectl --kubeconfig .lab/hub.kubeconfig wait --for=condition=Ready meshfederation/shop --timeout=5m"
+shown "kubectl --kubeconfig .lab/hub.kubeconfig wait --for=condition=Ready meshfederation/shop --timeout=10m"
 t=$SECONDS
-if ! kc hub wait --for=condition=Ready meshfederation/shop --timeout=5m; then
+if ! kc hub wait --for=condition=Ready meshfederation/shop --timeout=10m; then
   isthmesh status --kubeconfig .lab/hub.kubeconfig || true
   exit 1
 fi
@@ -55,13 +55,14 @@ for m in east west; do
   shown "kubectl --kubeconfig .lab/$m.kubeconfig apply -f test/demo/$m.yaml"
   kc "$m" apply -f "test/demo/$m.yaml" >/dev/null
 done
-kc east -n shop rollout status deployment/catalog --timeout=3m
-kc west -n shop rollout status deployment/client --timeout=3m
+kc east -n shop rollout status deployment/catalog --timeout=10m
+kc west -n shop rollout status deployment/client --timeout=10m
 
 title "1,000 calls from west by the service's ordinary name"
-call=(kc west -n shop exec deployment/client -c client -- /echo call --url http://catalog.shop/hello --timeout 5s)
+call=(kc west -n shop exec deployment/client -c client -- /echo call --url http://catalog.shop/hello --timeout 30s)
 # The first call waits until west has heard of the export.
-for _ in $(seq 1 50); do "${call[@]}" --count 1 >/dev/null 2>&1 && break; sleep 0.2; done
+t=$SECONDS
+until "${call[@]}" --count 1 >/dev/null 2>&1 || [ $((SECONDS - t)) -ge 180 ]; do sleep 0.2; done
 shown "kubectl --kubeconfig .lab/west.kubeconfig -n shop exec deployment/client -c client -- /echo call --url http://catalog.shop/hello --count 1000"
 result=$("${call[@]}" --count 1000 --out json)
 printf '%s\n' "$result"

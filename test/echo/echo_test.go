@@ -69,7 +69,7 @@ func TestCall(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			if status := run(t.Context(), c.args, &stdout, &stderr); status != c.status {
+			if status := run(t.Context(), append(c.args, "--timeout=1m"), &stdout, &stderr); status != c.status {
 				t.Errorf("exit status %d, want %d: %s%s", status, c.status, stdout.String(), stderr.String())
 			}
 			want := `^$`
@@ -116,16 +116,11 @@ func with(s Summary, status string) Summary {
 }
 
 func TestUnreachable(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close()
+	const address = "127.0.0.1:1" // one that was free a moment ago may be another test's now
 	for _, args := range [][]string{
-		{"call", "--url=http://" + address},
-		{"call", "--url=grpc://" + address},
-		{"tcp-call", "--address=" + address},
+		{"call", "--timeout=1m", "--url=http://" + address},
+		{"call", "--timeout=1m", "--url=grpc://" + address},
+		{"tcp-call", "--timeout=1m", "--address=" + address},
 	} {
 		var stdout, stderr bytes.Buffer
 		if status := run(t.Context(), args, &stdout, &stderr); status != 1 {
@@ -184,7 +179,7 @@ func TestDrain(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	called := make(chan int, 1)
 	go func() {
-		called <- run(t.Context(), []string{"call", "--url=http://" + listener.Addr().String() + "/?delay=300ms"}, &stdout, &stderr)
+		called <- run(t.Context(), []string{"call", "--timeout=1m", "--url=http://" + listener.Addr().String() + "/?delay=300ms"}, &stdout, &stderr)
 	}()
 	if status := <-called; status != 0 {
 		t.Errorf("a request that was under way failed: %s%s", stdout.String(), stderr.String())

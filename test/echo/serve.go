@@ -20,6 +20,11 @@ import (
 	"google.golang.org/grpc"
 )
 
+// headers is how long a client may take to send a request's headers. It counts from when a connection
+// is opened, and a proxy opens some that it needs only later: one that is closed just when a
+// request is put on it loses that request.
+const headers = time.Hour
+
 // drain is how long requests may go on when the server is told to end.
 const drain = 15 * time.Second
 
@@ -96,7 +101,7 @@ func (s *server) serveHTTP(ctx context.Context, listener net.Listener) error {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{Handler: mux, Protocols: protocols, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: mux, Protocols: protocols, ReadHeaderTimeout: headers}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	select {

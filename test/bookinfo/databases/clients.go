@@ -116,7 +116,7 @@ func runMongoClient(ctx context.Context, p process) error {
 	}{&args}); err != nil {
 		return fmt.Errorf("arguments %s: %w", m[3], err)
 	}
-	client, err := openMongo(url, 10*time.Second)
+	client, err := openMongo(url, 30*time.Second)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,8 @@ func runRatings(ctx context.Context, p process) error {
 		return err
 	}
 	fmt.Fprintf(p.stdout, "ratings answers on %s\n", listener.Addr())
-	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second}
+	// A proxy opens connections before it has requests for them.
+	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: time.Hour}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	select {
