@@ -42,10 +42,11 @@ func TestMain(m *testing.M) {
 	apiserver.Main(m, &server)
 }
 
-// Times of tests. A replica that doesn't tell for three pulses is gone.
+// Times of tests. A replica that doesn't tell for three pulses is gone, and one that
+// is there must not be taken for gone because the machine is busy.
 const (
-	pulse = time.Second
-	grace = time.Second
+	pulse = 2 * time.Second
+	grace = 5 * time.Second
 )
 
 // town is a cluster with a group in namespace shop, and what control planes with
@@ -64,7 +65,7 @@ type town struct {
 func newTown(t *testing.T) *town {
 	t.Helper()
 	if _, err := envtest.InstallCRDs(server.Config, envtest.CRDInstallOptions{
-		Paths: crds(t, "workloadentries", "workloadgroups"), MaxTime: time.Minute,
+		Paths: crds(t, "workloadentries", "workloadgroups"), MaxTime: apiserver.Patience,
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +275,7 @@ func (w *town) connected(address string, r *workloadentry.Registrar) *networking
 
 func (w *town) eventually(f func() string) {
 	w.t.Helper()
-	deadline, tick := time.After(time.Minute), time.NewTicker(20*time.Millisecond)
+	deadline, tick := time.After(2*time.Minute), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	for {
 		why := f()

@@ -13,7 +13,6 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	healthv3 "github.com/envoyproxy/go-control-plane/envoy/service/health/v3"
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -24,9 +23,10 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/hds"
 	"github.com/isthmesh/isthmesh/controlplane/model"
+	"github.com/isthmesh/isthmesh/test/goroutines"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goroutines.Verify(m) }
 
 type caller authn.Caller
 
@@ -126,17 +126,20 @@ func (r *rig) asked(s healthv3.HealthDiscoveryService_StreamHealthCheckClient) s
 // report the state of a gateway on a stream.
 func report(t *testing.T, s healthv3.HealthDiscoveryService_StreamHealthCheckClient, member, address string, h corev3.HealthStatus) {
 	t.Helper()
-	err := s.Send(&healthv3.HealthCheckRequestOrEndpointHealthResponse{RequestType: &healthv3.HealthCheckRequestOrEndpointHealthResponse_EndpointHealthResponse{
+	if err := s.Send(reported(member, address, h)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func reported(member, address string, h corev3.HealthStatus) *healthv3.HealthCheckRequestOrEndpointHealthResponse {
+	return &healthv3.HealthCheckRequestOrEndpointHealthResponse{RequestType: &healthv3.HealthCheckRequestOrEndpointHealthResponse_EndpointHealthResponse{
 		EndpointHealthResponse: &healthv3.EndpointHealthResponse{ClusterEndpointsHealth: []*healthv3.ClusterEndpointsHealth{{
 			ClusterName: member,
 			LocalityEndpointsHealth: []*healthv3.LocalityEndpointsHealth{{EndpointsHealth: []*healthv3.EndpointHealth{{
 				Endpoint: &endpointv3.Endpoint{Address: envoy.Address(address, 15443)}, HealthStatus: h,
 			}}}},
 		}}},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	}}
 }
 
 // TestAsks: a gateway is told what to check, and again when that is another;

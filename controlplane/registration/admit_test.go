@@ -95,6 +95,8 @@ func TestAdmit(t *testing.T) {
 		"Loopback":      {machine: aMachine(at("127.0.0.1")), group: aGroup(), reason: registration.Malformed, says: "one machine only"},
 		"MappedLoop":    {machine: aMachine(at("::ffff:127.0.0.1")), group: aGroup(), reason: registration.Malformed, says: "one machine only"},
 		"CloudMetadata": {machine: aMachine(at("169.254.169.254")), group: aGroup(), reason: registration.Malformed, says: "one machine only"},
+		"Multicast":     {machine: aMachine(at("224.0.0.9")), group: aGroup(), reason: registration.Malformed, says: "one machine only"},
+		"MappedNothing": {machine: aMachine(at("::ffff:0.0.0.0")), group: aGroup(), reason: registration.Malformed, says: "no address"},
 		"Unspecified":   {machine: aMachine(at("::")), group: aGroup(), reason: registration.Malformed, says: "no address"},
 		"Zone":          {machine: aMachine(at("fd00::1%eth0")), group: aGroup(), reason: registration.Malformed, says: "one machine only"},
 		"Network":       {machine: aMachine(func(m *model.Machine) { m.Network = "N 1" }), group: aGroup(), reason: registration.Malformed, says: "ISTIO_META_NETWORK"},
@@ -106,6 +108,35 @@ func TestAdmit(t *testing.T) {
 				t.Error("it is let in")
 			case r != nil && (r.Reason != c.reason || !strings.Contains(r.Message, c.says)):
 				t.Errorf("it is refused: %d %s", r.Reason, r.Message)
+			}
+		})
+	}
+}
+
+// TestRegistered: whoever copies the annotations of an entry doesn't make it a machine's.
+func TestRegistered(t *testing.T) {
+	owner := func(change func(*metav1.OwnerReference)) *networking.WorkloadEntry {
+		e := registration.Entry(aMachine(), aGroup(), "a", epoch)
+		change(&e.OwnerReferences[0])
+		return e
+	}
+	annotated := registration.Entry(aMachine(), aGroup(), "a", epoch)
+	delete(annotated.Annotations, registration.GroupAnnotation)
+	for name, c := range map[string]struct {
+		entry *networking.WorkloadEntry
+		want  bool
+	}{
+		"Registered":      {owner(func(*metav1.OwnerReference) {}), true},
+		"ByHand":          {byHand(), false},
+		"Marked":          {marked(byHand()), false},
+		"OfAnotherGroup":  {owner(func(o *metav1.OwnerReference) { o.Name = "others" }), false},
+		"OfAnotherKind":   {owner(func(o *metav1.OwnerReference) { o.Kind = "ConfigMap" }), false},
+		"NotItsControl":   {owner(func(o *metav1.OwnerReference) { o.Controller = nil }), false},
+		"WithoutTheGroup": {annotated, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := registration.Registered(c.entry); got != c.want {
+				t.Errorf("got %t", got)
 			}
 		})
 	}

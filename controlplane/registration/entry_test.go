@@ -35,11 +35,11 @@ spec: {address: 10.0.0.7, labels: {app: db, rack: r7}, ports: {tcp: 3306}, servi
 		"Everything": {
 			machine: aMachine(func(m *model.Machine) {
 				m.Network, m.Locality, m.Probed = "n2", model.Locality{Region: "eu", Zone: "eu-1"}, true
-				m.Labels = map[string]string{"security.istio.io/tlsMode": "disabled", "istio-locality": "a", "no label": "x", "rack": "no value", "slot": "4"}
+				m.Labels = map[string]string{"security.istio.io/tlsMode": "disabled", "istio-locality": "a", "topology.istio.io/locality": "b", "tier": "front", "no label": "x", "rack": "no value", "slot": "4"}
 			}),
 			group: aGroup(func(g *networking.WorkloadGroup) {
 				g.Spec.Template = &networkingapi.WorkloadEntry{Address: "1.2.3.4", Network: "n1", Locality: "us/us-1/a", Labels: map[string]string{"app": "lost", "tier": "back"}}
-				g.Spec.Metadata.Annotations = map[string]string{"istio.io/workloadController": "forged", registration.HealthAnnotation: "false", "no annotation": "x"}
+				g.Spec.Metadata.Annotations = map[string]string{"istio.io/workloadController": "forged", registration.DisconnectedAnnotation: "forged", registration.HealthAnnotation: "false", "no annotation": "x"}
 				g.Spec.Metadata.Labels["no label"] = "x"
 			}),
 			want: `

@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
 	federationv1 "github.com/isthmesh/isthmesh/api/federation/v1"
@@ -25,9 +24,10 @@ import (
 	"github.com/isthmesh/isthmesh/federation/hub"
 	"github.com/isthmesh/isthmesh/federation/member"
 	"github.com/isthmesh/isthmesh/federation/trust"
+	"github.com/isthmesh/isthmesh/test/goroutines"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goroutines.Verify(m) }
 
 // fleet is a hub on loopback and the controllers' side of it.
 type fleet struct {
@@ -325,7 +325,7 @@ func ready(e *model.Export) uint32 {
 // eventually waits for a condition, not for a time.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(90 * time.Second)
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
 	for !ok() {

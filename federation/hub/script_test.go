@@ -174,17 +174,23 @@ func (s *sim) run(line string) error {
 		s.step(Acknowledged{in.id, &federationv1.Ack{Nonce: n, Refused: []*federationv1.Refusal{{
 			Member: "east", Key: wire.Key{Namespace: "shop", Name: "reviews"}.Message(), Reason: "Nonsense", Message: opt("message", ""),
 		}}}})
-	case "unreached": // gateways as member:address
+	case "unreached": // gateways as member:address, or member:address:port
 		in, err := instance()
 		if err != nil {
 			return err
 		}
 		u := &federationv1.Unreached{}
 		for _, w := range words[1:] {
-			m, address, _ := strings.Cut(w, ":")
-			u.Gateways = append(u.Gateways, &federationv1.UnreachedGateway{Member: m, Gateway: &federationv1.Gateway{Address: address, Port: 15443}})
+			f := append(strings.Split(w, ":"), "15443", "")
+			port, err := strconv.ParseUint(f[2], 10, 32)
+			if err != nil {
+				return err
+			}
+			u.Gateways = append(u.Gateways, &federationv1.UnreachedGateway{Member: f[0], Gateway: &federationv1.Gateway{Address: f[1], Port: uint32(port)}})
 		}
 		s.step(Told{in.id, u})
+	case "changed": // the members that the controllers were told of
+		s.logf("changed: %s", strings.Join(s.changed, ", "))
 	case "imports":
 		in, err := instance()
 		if err != nil {

@@ -27,6 +27,8 @@ type sim struct {
 	memory    map[string]*simImports  // of disconnected ones, as their store keeps it
 	nextID    StreamID
 	log       []string
+	// changed are the members whose Status the last event made another one.
+	changed []string
 	// sent counts services that the hub sent, over all streams.
 	sent int
 }
@@ -66,7 +68,11 @@ func newSim(l Limits) *sim {
 func (s *sim) logf(format string, args ...any) { s.log = append(s.log, fmt.Sprintf(format, args...)) }
 
 func (s *sim) step(e Event) {
+	s.changed = nil
 	for _, o := range s.state.Step(e) {
+		if c, ok := o.(Changed); ok {
+			s.changed = append(s.changed, c.Member)
+		}
 		c, ok := o.(Close)
 		if !ok {
 			continue

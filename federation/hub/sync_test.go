@@ -20,7 +20,9 @@ import (
 // one message to the hub and one to each importer, and their acknowledgements.
 func TestPath(t *testing.T) {
 	f := newFleet(t, "shop", hub.Options{})
-	east, west := f.enrol("east", nil).run(nil), f.enrol("west", nil).run(nil)
+	// Both are there before either connects, so that nobody is told of the other later.
+	inEast, inWest := f.enrol("east", nil), f.enrol("west", nil)
+	east, west := inEast.run(nil), inWest.run(nil)
 	east.SetExports(exports(3, 2))
 	west.SetExports(nil)
 	eventually(t, "west holds 3 services", func() bool { return west.count() == 3 })
@@ -108,7 +110,7 @@ func TestHubRestart(t *testing.T) {
 // TestStalledMember: a member that never reads delays nobody, and its stream
 // is closed in the end.
 func TestStalledMember(t *testing.T) {
-	f := newFleet(t, "shop", hub.Options{SendTimeout: 300 * time.Millisecond})
+	f := newFleet(t, "shop", hub.Options{SendTimeout: 2 * time.Second})
 	east, west, south := f.enrol("east", nil).run(nil), f.enrol("west", nil).run(nil), f.enrol("south", nil)
 	west.SetExports(nil)
 	stream, _ := south.raw(south.istiod())
@@ -155,7 +157,7 @@ func TestBothFlood(t *testing.T) {
 // TestRawFlood: a member that sends without ever reading is slowed down and
 // bounded, and the others go on.
 func TestRawFlood(t *testing.T) {
-	f := newFleet(t, "shop", hub.Options{SendTimeout: time.Second})
+	f := newFleet(t, "shop", hub.Options{SendTimeout: 5 * time.Second})
 	east, west, south := f.enrol("east", nil).run(nil), f.enrol("west", nil).run(nil), f.enrol("south", nil)
 	west.SetExports(exports(100, 1))
 	stream, _ := south.raw(south.istiod())
@@ -244,7 +246,7 @@ func TestChanged(t *testing.T) {
 	east := f.enrol("east", nil).run(nil)
 	await := func(what string, ok func(hub.Status) bool) {
 		t.Helper()
-		deadline := time.After(20 * time.Second)
+		deadline := time.After(90 * time.Second)
 		for !ok(f.server.Status(ref)) {
 			select {
 			case <-f.server.Changed():

@@ -9,12 +9,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/isthmesh/isthmesh/federation/trust"
+	"github.com/isthmesh/isthmesh/test/goroutines"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goroutines.Verify(m) }
 
 // TestParseEnrolment: each fault in the Secret is named by its key, and the token is never printed.
 func TestParseEnrolment(t *testing.T) {

@@ -138,7 +138,7 @@ func TestFilesOfOthers(t *testing.T) {
 	cases := map[string]struct {
 		group, mesh string
 		change      func(*machine.Input)
-		// want are lines of cluster.env, not those that must not be there.
+		// want are lines of the files, not those that must not be there.
 		want, not []string
 		warning   string
 	}{
@@ -157,7 +157,30 @@ func TestFilesOfOthers(t *testing.T) {
 		},
 		"Revision": {
 			group: least, change: func(in *machine.Input) { in.ControlPlane = "istiod-green.istio-system.svc:15012" },
-			want: []string{"CA_ADDR=istiod-green.istio-system.svc:15012"},
+			want: []string{"CA_ADDR=istiod-green.istio-system.svc:15012", "discoveryAddress: istiod-green.istio-system.svc:15012"},
+		},
+		"OwnAddressOfDiscovery": {
+			group: least, mesh: "defaultConfig: {discoveryAddress: 'istiod.elsewhere.example:15012'}",
+			change: func(in *machine.Input) { in.ControlPlane = "istiod-green.istio-system.svc:15012" },
+			want:   []string{"CA_ADDR=istiod-green.istio-system.svc:15012", "discoveryAddress: istiod.elsewhere.example:15012"},
+		},
+		"MeshOfTheDomain": {
+			group: least, mesh: "trustDomain: west.shop.example", change: func(in *machine.Input) { in.Cluster.MeshID = "" },
+			want: []string{"ISTIO_META_MESH_ID=west.shop.example", "TRUST_DOMAIN=west.shop.example"},
+		},
+		"LabelsOfKubernetes": {
+			group: `{metadata: {name: ratings, namespace: vm}, spec: {metadata: {labels: {app: a, version: v1, app.kubernetes.io/name: k, app.kubernetes.io/version: v3}}}}`,
+			want:  []string{"CANONICAL_SERVICE=k\n", "CANONICAL_REVISION=v3\n"},
+		},
+		"CanonicalLabels": {
+			group: `{metadata: {name: ratings, namespace: vm}, spec: {metadata: {labels: {app: a, version: v1, app.kubernetes.io/name: k, app.kubernetes.io/version: v3, service.istio.io/canonical-name: c, service.istio.io/canonical-revision: r}}}}`,
+			want:  []string{"CANONICAL_SERVICE=c\n", "CANONICAL_REVISION=r\n"},
+		},
+		// What is so of the group is so, whatever the mesh gives everybody.
+		"NotTheMeshs": {
+			group: least, mesh: "defaultConfig: {proxyMetadata: {SERVICE_ACCOUNT: root, ISTIO_NAMESPACE: kube-system, ISTIO_META_CLUSTER_ID: other, ISTIO_META_WORKLOAD_NAME: other, CANONICAL_SERVICE: other}}",
+			want: []string{"\nSERVICE_ACCOUNT=default\n", "\nISTIO_NAMESPACE=vm\n", "\nISTIO_META_CLUSTER_ID=west\n", "\nISTIO_META_WORKLOAD_NAME=ratings\n", "\nCANONICAL_SERVICE=ratings\n"},
+			not:  []string{"SERVICE_ACCOUNT=root", "ISTIO_NAMESPACE=kube-system", "CLUSTER_ID=other", "SERVICE_ACCOUNT: root", "CLUSTER_ID: other"},
 		},
 		"LabelsOfTheTemplate": {
 			group:   `{metadata: {name: ratings, namespace: vm}, spec: {metadata: {labels: {app: a, x: "1"}}, template: {labels: {app: b}}}}`,
@@ -184,14 +207,15 @@ func TestFilesOfOthers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			files := string(got.ClusterEnv) + string(got.Mesh)
 			for _, want := range c.want {
-				if !strings.Contains(string(got.ClusterEnv), want) {
-					t.Errorf("no %s in\n%s", want, got.ClusterEnv)
+				if !strings.Contains(files, want) {
+					t.Errorf("no %s in\n%s", want, files)
 				}
 			}
 			for _, not := range c.not {
-				if strings.Contains(string(got.ClusterEnv), not) {
-					t.Errorf("%s in\n%s", not, got.ClusterEnv)
+				if strings.Contains(files, not) {
+					t.Errorf("%s in\n%s", not, files)
 				}
 			}
 			if warnings := strings.Join(got.Warnings, "\n"); (warnings == "") != (c.warning == "") || !strings.Contains(warnings, c.warning) {
@@ -230,6 +254,8 @@ func TestVariables(t *testing.T) {
 		"NoName":     {"=1", "", nil, "cluster.env, line 1"},
 		"Open":       {"A='b", "", nil, "cluster.env, line 1"},
 		"Expanded":   {"A=$HOME", "", nil, "cluster.env, line 1"},
+		"Words":      {"A=b c", "", nil, "cluster.env, line 1"},
+		"Comment":    {"A=b#c", "", nil, "cluster.env, line 1"},
 		"Quoted":     {`A="$(id)"`, "", nil, "cluster.env, line 1"},
 		"NotYAML":    {"", "{", nil, "mesh.yaml"},
 		"NoText":     {"", "defaultConfig: {proxyMetadata: {A: 1}}", nil, "proxyMetadata[A] is no text"},

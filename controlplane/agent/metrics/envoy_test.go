@@ -130,7 +130,7 @@ func countBy(t *testing.T, logs []*accesslogv3.AccessLog, name, format string) {
 // histograms only after it has merged them.
 func eventually(t *testing.T, page http.Handler, has func(map[string]*dto.MetricFamily) bool) map[string]*dto.MetricFamily {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
@@ -89,9 +90,9 @@ func TestPage(t *testing.T) {
 
 func TestPageWithoutParts(t *testing.T) {
 	broken := func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "broken", http.StatusInternalServerError) }
-	moved := func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
-	}
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "broken_in 1\n") }))
+	t.Cleanup(elsewhere.Close)
+	moved := func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) }
 	cases := map[string]struct {
 		envoy       envoy
 		application http.HandlerFunc
@@ -108,6 +109,56 @@ func TestPageWithoutParts(t *testing.T) {
 				t.Errorf("no %q on the page:\n%s", c.want, got)
 			}
 		})
+	}
+}
+
+// deadline is Envoy's page, which tells how long it may take.
+type deadline struct{ left *time.Duration }
+
+func (d deadline) Prometheus(ctx context.Context) (io.ReadCloser, error) {
+	at, _ := ctx.Deadline()
+	*d.left = time.Until(at)
+	return io.NopCloser(strings.NewReader(envoyPage)), nil
+}
+
+// TestPageInTime: nobody is asked for longer than Prometheus waits.
+func TestPageInTime(t *testing.T) {
+	cases := map[string]struct {
+		header string
+		want   time.Duration
+	}{
+		"NotSaid":  {"", 10 * time.Second},
+		"Said":     {"120.5", 120500 * time.Millisecond},
+		"TooLong":  {"601", 10 * time.Second},
+		"Negative": {"-1", 10 * time.Second},
+		"Nonsense": {"soon", 10 * time.Second},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			var left time.Duration
+			p, _ := metrics.New(deadline{&left}, nil, peer.Peer{}, "")
+			r := httptest.NewRequest(http.MethodGet, "/stats/prometheus", nil)
+			r.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", c.header)
+			before := time.Now()
+			p.ServeHTTP(httptest.NewRecorder(), r)
+			if spent := time.Since(before); left > c.want || left < c.want-spent {
+				t.Errorf("%v were left, want %v", left, c.want)
+			}
+		})
+	}
+}
+
+// TestPageOfEnvoy has Envoy's metrics, under Istio's names too, and nobody else's.
+func TestPageOfEnvoy(t *testing.T) {
+	p, _ := metrics.New(envoy{page: envoyPage}, &metrics.Source{Scheme: "http", Path: "/", Port: "1"}, peer.Peer{}, "")
+	w := httptest.NewRecorder()
+	p.ServeEnvoy(w, httptest.NewRequest(http.MethodGet, "/stats/prometheus", nil))
+	got := w.Body.String()
+	if !strings.Contains(got, "envoy_server_live{} 1\n") || !strings.Contains(got, "\nistio_requests_total{reporter=\"source\",") || strings.Contains(got, "istio_agent_") {
+		t.Errorf("got\n%s", got)
+	}
+	if !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain; version=0.0.4") {
+		t.Errorf("type %s", w.Header())
 	}
 }
 
