@@ -26,8 +26,9 @@ CONTROLLER_GEN := v0.21.0
 HELM           := v4.2.4
 GOTESTSUM      := v1.13.0
 
-# go test, which says again at the end what failed and why.
-TESTS := $(BIN)/gotestsum --format standard-quiet --
+# go test, which says again at the end what failed and why. A package that takes three minutes may take
+# many more on a machine that is busy.
+TESTS := $(BIN)/gotestsum --format standard-quiet -- -timeout 20m
 
 # step prints what a command does and how long it took: $(call step,what,command)
 define step
@@ -66,7 +67,7 @@ end-to-end: prepare images $(BIN)/helm $(BIN)/gotestsum ## The lab's own test, t
 	$(BIN)/lab selftest; \
 	test/demo/demo.sh --provider $(LAB); \
 	printf '==> end-to-end tests\n'; s=$$SECONDS; \
-	$(BIN)/gotestsum --format standard-verbose -- -tags e2e -count=1 -timeout 40m ./test/e2e/...; printf '    end-to-end tests: %ss\n' "$$((SECONDS-s))"; \
+	$(BIN)/gotestsum --format standard-verbose -- -tags e2e -count=1 -timeout 60m ./test/e2e/...; printf '    end-to-end tests: %ss\n' "$$((SECONDS-s))"; \
 	trap - EXIT; $(BIN)/lab down --provider $(LAB); $(BIN)/lab leftovers
 
 .PHONY: lint

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
 	kubetesting "k8s.io/client-go/testing"
 
@@ -36,6 +38,9 @@ type standIn struct {
 	later    atomic.Int64 // than the real time, in nanoseconds
 	enrolled atomic.Int32
 	renewed  atomic.Int32
+	// watched is closed when somebody watches: a fake API server forgets what happens
+	// between a list and its watch.
+	watched chan struct{}
 }
 
 func newStandIn(t *testing.T) *standIn {
@@ -44,7 +49,14 @@ func newStandIn(t *testing.T) *standIn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &standIn{t: t, root: root, kube: fake.NewClientset()}
+	h := &standIn{t: t, root: root, kube: fake.NewClientset(), watched: make(chan struct{})}
+	tell := sync.OnceFunc(func() { close(h.watched) })
+	h.kube.PrependWatchReactor("*", func(a kubetesting.Action) (bool, watch.Interface, error) {
+		defer tell()
+		w, err := h.kube.Tracker().Watch(a.GetResource(), a.GetNamespace())
+		return true, w, err
+	})
+	return h
 }
 
 func (h *standIn) now() time.Time { return time.Now().Add(time.Duration(h.later.Load())) }

@@ -126,13 +126,13 @@ func (cp *controlPlane) envoyOf(t *testing.T, kind, name, namespace, address str
 		t.Fatal(err)
 	}
 	p := &proxy{log: in("envoy.log")}
-	p.admin = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+	p.admin = &http.Client{Timeout: patience, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", in("admin"))
 		},
 	}}
 	p.start(t, in("envoy.json"))
-	eventuallyUntil(t, time.Now().Add(60*time.Second), func() string {
+	eventuallyUntil(t, time.Now().Add(patience), func() string {
 		select {
 		case <-p.ended:
 			t.Fatal("Envoy has ended: ", p.said())
@@ -168,13 +168,17 @@ func (cp *controlPlane) leaf(t *testing.T, namespace, dir string, id spiffeid.ID
 			t.Fatal(err)
 		}
 	}
-	leaf, err := (&csr.Client{
+	authority := &csr.Client{
 		Address: cp.xds, ServerName: "istiod.istio-system.svc", ServerID: id, RootFile: filepath.Join(dir, "root"), TokenFile: filepath.Join(dir, "token"),
 		Identity: "spiffe://cluster.local/ns/" + namespace + "/sa/client", Cluster: "Kubernetes", TTL: time.Hour,
-	}).Request(t.Context())
-	if err != nil {
-		t.Fatal(err)
 	}
+	var leaf *csr.Leaf
+	eventually(t, func() string { // as the agent does it: it asks again
+		if leaf, err = authority.Request(t.Context()); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 	return leaf
 }
 
@@ -255,7 +259,7 @@ func (p *proxy) get(path string) string {
 func (p *proxy) has(t *testing.T, is bool, text string) time.Duration {
 	t.Helper()
 	start := time.Now()
-	eventuallyUntil(t, start.Add(30*time.Second), func() string {
+	eventuallyUntil(t, start.Add(patience), func() string {
 		for _, part := range []string{"dynamic_listeners&mask=active_state.listener", "dynamic_route_configs", "dynamic_active_clusters", "ecds_filters"} {
 			if strings.Contains(p.get("/config_dump?resource="+part), text) {
 				if is {

@@ -62,6 +62,9 @@ var (
 	running    *controlPlane
 )
 
+// grace is how long a machine may be away.
+const grace = 5 * time.Second
+
 // controlPlane is one that runs in this process, as in its pod, on a real API
 // server without the webhook: every object comes as it was applied.
 type controlPlane struct {
@@ -87,7 +90,7 @@ func theControlPlane(t *testing.T) *controlPlane {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventuallyUntil(t, time.Now().Add(time.Minute), func() string {
+	eventuallyUntil(t, time.Now().Add(patience), func() string {
 		why := cp.get("http://" + cp.ready + "/ready")
 		if why != "" {
 			why += cp.logged()
@@ -118,7 +121,7 @@ func startControlPlane() (*controlPlane, error) {
 			}
 		}
 	}
-	if _, err := envtest.InstallCRDs(server.Config, envtest.CRDInstallOptions{CRDs: crds, MaxTime: time.Minute}); err != nil {
+	if _, err := envtest.InstallCRDs(server.Config, envtest.CRDInstallOptions{CRDs: crds, MaxTime: 3 * time.Minute}); err != nil {
 		return nil, err
 	}
 	cp := &controlPlane{ended: make(chan struct{})}
@@ -154,7 +157,7 @@ func (cp *controlPlane) another(t *testing.T, pod string) *controlPlane {
 		<-out.ended
 	})
 	t.Cleanup(out.stop)
-	eventuallyUntil(t, time.Now().Add(time.Minute), func() string { return out.get("http://" + out.ready + "/ready") })
+	eventuallyUntil(t, time.Now().Add(patience), func() string { return out.get("http://" + out.ready + "/ready") })
 	return out
 }
 
@@ -180,7 +183,9 @@ func (cp *controlPlane) launch(ctx context.Context, pod string) error {
 	o, err := parse([]string{
 		"--kubeconfig=" + file.Name(), "--xds-address=" + cp.xds, "--ready-address=" + cp.ready,
 		"--monitoring-address=" + cp.monitoring, "--webhook-address=" + cp.webhooks,
-	}, func(name string) string { return map[string]string{"POD_NAME": pod, graceVariable: "3s"}[name] })
+	}, func(name string) string {
+		return map[string]string{"POD_NAME": pod, graceVariable: grace.String()}[name]
+	})
 	if err != nil {
 		return err
 	}
@@ -197,11 +202,15 @@ func (cp *controlPlane) launch(ctx context.Context, pod string) error {
 	return nil
 }
 
-// freeAddresses on loopback, that nobody had a moment ago.
+// ours is an address of the loopback that no other test listens at: a port of it that
+// is free now is free when the control plane listens, however long that takes.
+const ours = "127.0.0.77"
+
+// freeAddresses that nobody had a moment ago.
 func freeAddresses(n int) ([]string, error) {
 	out := make([]string, n)
 	for i := range out {
-		l, err := (&net.ListenConfig{}).Listen(runs, "tcp", "127.0.0.1:0")
+		l, err := (&net.ListenConfig{}).Listen(runs, "tcp", ours+":0")
 		if err != nil {
 			return nil, err
 		}
@@ -335,8 +344,7 @@ func (cp *controlPlane) condition(t *testing.T, kind, name string) string {
 // says waits for a condition that begins so and has all parts.
 func (cp *controlPlane) says(t *testing.T, kind, name, begin string, parts ...string) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	eventuallyUntil(t, deadline, func() string {
+	eventuallyUntil(t, time.Now().Add(patience), func() string {
 		got := cp.condition(t, kind, name)
 		if !strings.HasPrefix(got, begin) {
 			return fmt.Sprintf("%s %s: condition is %q, want one that begins with %q", kind, name, got, begin)

@@ -57,7 +57,7 @@ func TestOddObjectsAreNotForEnvoyToRefuse(t *testing.T) {
 	p.has(t, true, "0.0.0.0_7171")
 	// One that starts now waits for none of it either.
 	cp.envoy(t, ns, "10.1.0.2").has(t, true, "x-marker")
-	eventuallyUntil(t, time.Now().Add(30*time.Second), func() string {
+	eventuallyUntil(t, time.Now().Add(patience), func() string {
 		var out []string
 		for _, problem := range cp.problems(t) {
 			if problem.Reason != model.RejectedByProxy || problem.Namespace != ns {

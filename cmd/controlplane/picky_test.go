@@ -169,7 +169,7 @@ func (s *picky) receive(stream deltaStream) error {
 func (s *picky) inForce(t *testing.T, words, without string) time.Duration {
 	t.Helper()
 	start := time.Now()
-	eventuallyUntil(t, start.Add(30*time.Second), func() string {
+	eventuallyUntil(t, start.Add(patience), func() string {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.ended != nil {

@@ -118,7 +118,7 @@ func TestProxyConfigs(t *testing.T) {
 	const pod = `{apiVersion: v1, kind: Pod, metadata: {name: web-1, labels: {app: web}}, spec: {containers: [{name: app, image: app}]}}`
 	has := func(pod, name, want string) {
 		t.Helper()
-		eventuallyUntil(t, time.Now().Add(time.Minute), func() string {
+		eventuallyUntil(t, time.Now().Add(patience), func() string {
 			made, why := cp.injected(t, ns, pod)
 			if why != "" {
 				return why

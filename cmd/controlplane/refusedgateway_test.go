@@ -91,7 +91,7 @@ func TestABadServerCostsOnlyItself(t *testing.T) {
 		listener := func() string { return cp.programmed(t, gateways, ns, "api", "listeners", "Programmed") }
 		until := func(want string, get func() string) {
 			t.Helper()
-			eventuallyUntil(t, time.Now().Add(time.Minute), func() string {
+			eventuallyUntil(t, time.Now().Add(patience), func() string {
 				if got := get(); !strings.Contains(got, want) || want == "" && got != "" {
 					return fmt.Sprintf("it says %q, want %q in it", got, want)
 				}

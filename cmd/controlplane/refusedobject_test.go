@@ -117,13 +117,14 @@ func TestARestartKeepsBadObjectsApart(t *testing.T) {
 ---
 {apiVersion: v1, kind: Service, metadata: {name: later, namespace: %[1]s}, spec: {clusterIP: None, ports: [{name: http, port: 80}]}}
 ---
-%[2]s`, ns, luaFilter(ns, "bad", "-- fine")))
+%[2]s`, ns, luaFilter(ns, "bad", "-- filter-in-force")))
 	vs := func(host, header string) string {
 		return fmt.Sprintf(`{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: %[1]s, namespace: %[2]s}, spec: {hosts: [%[1]s], http: [{match: [{uri: {prefix: /private}}], directResponse: {status: 403}}, {headers: {request: {set: {x-a: %[3]s}}}, route: [{destination: {host: %[1]s}}]}]}}`, host, ns, header)
 	}
 	cp.apply(t, vs("shop", "was-fine"))
 	first := cp.picky(t, ns, nil)
-	first.inForce(t, "was-fine fine /private", "")
+	// Each by a word that isn't part of another's: what is spoilt next stays as it was.
+	first.inForce(t, "was-fine filter-in-force /private", "")
 	cp.apply(t, vs("shop", refused))
 	cp.apply(t, luaFilter(ns, "bad", "-- "+refused))
 	cp.says(t, "VirtualService", ns+"/shop", "False RejectedByProxy: ", "stays there as it was")
@@ -139,7 +140,7 @@ func TestARestartKeepsBadObjectsApart(t *testing.T) {
 		t.Errorf("another object was in force after %v", took)
 	}
 	problems := ""
-	eventuallyUntil(t, time.Now().Add(30*time.Second), func() string {
+	eventuallyUntil(t, time.Now().Add(patience), func() string {
 		problems = again.text(t, "/debug/problemsz")
 		for _, part := range []string{"calls that it is about fail there", "the whole filter is left out for it"} {
 			if !strings.Contains(problems, part) {
@@ -181,7 +182,7 @@ func TestReplicasTellTheLeader(t *testing.T) {
 // leads waits until a replica writes conditions.
 func (cp *controlPlane) leads(t *testing.T, replica string) {
 	t.Helper()
-	eventuallyUntil(t, time.Now().Add(time.Minute), func() string {
+	eventuallyUntil(t, time.Now().Add(patience), func() string {
 		lease, err := cp.kube.CoordinationV1().Leases("istio-system").Get(context.Background(), problemLease, metav1.GetOptions{})
 		if err != nil {
 			return err.Error()

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -137,6 +136,9 @@ metadata: {name: reviews, namespace: shop}
 spec: {hosts: [reviews], http: [{route: [{destination: {host: revews}}]}]}
 `
 
+// patiently is for a busy machine.
+const patiently = "--wait=3m"
+
 // TestLiveCluster asks a real API server, with the rights of several users.
 func TestLiveCluster(t *testing.T) {
 	server, err := apiserver.Start()
@@ -181,7 +183,7 @@ func TestLiveCluster(t *testing.T) {
 	}
 	running(t, server, "shop", "reviews-1", "10.244.0.20")
 	check := func(access *genericclioptions.ConfigFlags, args ...string) (string, error) {
-		return run(newAuthzCheckCommand, access, args...)
+		return run(newAuthzCheckCommand, access, append(args, patiently)...)
 	}
 	contains := func(what, text string, parts ...string) {
 		t.Helper()
@@ -206,7 +208,7 @@ func TestLiveCluster(t *testing.T) {
 	}
 	contains("without definitions", text, "No policy applies: every call is allowed.", "Note: the cluster has no authorizationpolicies.security.istio.io; chart base installs the definition.")
 
-	if _, err := envtest.InstallCRDs(server.Config, envtest.CRDInstallOptions{Paths: []string{filepath.Join("..", "..", "charts", "base", "crds")}}); err != nil {
+	if _, err := envtest.InstallCRDs(server.Config, envtest.CRDInstallOptions{Paths: []string{filepath.Join("..", "..", "charts", "base", "crds")}, MaxTime: 3 * time.Minute}); err != nil {
 		t.Fatal(err)
 	}
 	create(livePolicies)
@@ -229,7 +231,7 @@ func TestLiveCluster(t *testing.T) {
 	_, err = check(as("admin2", "system:masters"), "reviews-1")
 	fails("other namespace", err, "there is no pod default/reviews-1 that runs; a pod of that name is in namespace shop")
 
-	text, err = run(analyzeCommand, admin)
+	text, err = run(analyzeCommand, admin, patiently)
 	if err != nil {
 		t.Errorf("warnings are no errors: %v", err)
 	}
@@ -238,29 +240,22 @@ func TestLiveCluster(t *testing.T) {
 	if strings.Contains(text, "[Conflict]") {
 		t.Errorf("analyze doesn't take the mesh's own trust domain:\n%s", text)
 	}
-	_, err = run(analyzeCommand, admin, "--strict")
+	_, err = run(analyzeCommand, admin, "--strict", patiently)
 	if !errors.Is(err, errFound) {
 		t.Errorf("strict: %v", err)
 	}
-	_, err = run(analyzeCommand, as("reader2", "lookers", "readers"))
+	_, err = run(analyzeCommand, as("reader2", "lookers", "readers"), patiently)
 	fails("analyze without rights", err, "no right to list ", "virtualservices.networking.istio.io")
 	analyzesCertificates(t, create, func(groups ...string) string {
 		t.Helper()
-		text, err := run(analyzeCommand, as("of "+groups[0], groups...))
+		text, err := run(analyzeCommand, as("of "+groups[0], groups...), patiently)
 		if err != nil {
 			t.Errorf("warnings are no errors: %v", err)
 		}
 		return text
 	})
 
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	away := "http://" + l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	away := "http://127.0.0.1:1" // a port that is given to nobody
 	gone := genericclioptions.NewConfigFlags(true)
 	gone.APIServer, gone.KubeConfig = &away, admin.KubeConfig
 	_, err = check(gone, "shop/reviews-1")

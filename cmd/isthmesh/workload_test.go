@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -212,7 +213,7 @@ func TestWorkloadConfigure(t *testing.T) {
 	}
 
 	definition := filepath.Join("..", "..", "charts", "base", "crds", "istio_workloadgroups.networking.istio.io.yaml")
-	if _, err := envtest.InstallCRDs(server.Config, envtest.CRDInstallOptions{Paths: []string{definition}}); err != nil {
+	if _, err := envtest.InstallCRDs(server.Config, envtest.CRDInstallOptions{Paths: []string{definition}, MaxTime: 3 * time.Minute}); err != nil {
 		t.Fatal(err)
 	}
 	create(machineGroup)

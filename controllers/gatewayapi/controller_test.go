@@ -45,7 +45,7 @@ func start(t *testing.T) *world {
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no definitions of the Gateway API, run `make generate`: %v", err)
 	}
-	if _, err := envtest.InstallCRDs(server.Config, envtest.CRDInstallOptions{Paths: paths}); err != nil {
+	if _, err := envtest.InstallCRDs(server.Config, envtest.CRDInstallOptions{Paths: paths, MaxTime: apiserver.Patience}); err != nil {
 		t.Fatal(err)
 	}
 	scheme := runtime.NewScheme()
@@ -130,7 +130,8 @@ func (w *world) create(o client.Object) {
 // eventually reads an object until it is as wanted.
 func (w *world) eventually(o client.Object, what string, ok func() bool) {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(w.Context(), 30*time.Second)
+	// GatewayClasses that could not be made are tried again after half a minute.
+	ctx, cancel := context.WithTimeout(w.Context(), 90*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

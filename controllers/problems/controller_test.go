@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -47,6 +48,9 @@ func TestMain(m *testing.M) {
 	apiserver.Main(m, &server)
 }
 
+// patience of tests: longer than what failed once is left alone.
+const patience = 90 * time.Second
+
 const (
 	virtualServices = "virtualservices"
 	sidecars        = "sidecars"
@@ -58,6 +62,8 @@ type world struct {
 	client dynamic.Interface
 	// limited may do what the chart lets the control plane do.
 	limited *rest.Config
+	// resync of replicas that are started from now on.
+	resync time.Duration
 
 	mu     sync.Mutex
 	extra  []model.Problem // of proxies
@@ -67,7 +73,7 @@ type world struct {
 
 func start(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, client: dynamic.NewForConfigOrDie(server.Config)}
+	w := &world{T: t, client: dynamic.NewForConfigOrDie(server.Config), resync: time.Second}
 	w.install()
 	w.grant()
 	return w
@@ -91,7 +97,7 @@ func (w *world) install() {
 			}
 		}
 	}
-	if _, err := envtest.InstallCRDs(server.Config, envtest.CRDInstallOptions{CRDs: crds}); err != nil {
+	if _, err := envtest.InstallCRDs(server.Config, envtest.CRDInstallOptions{CRDs: crds, MaxTime: apiserver.Patience}); err != nil {
 		w.Fatal(err)
 	}
 }
@@ -141,7 +147,25 @@ func (w *world) grant() {
 		w.Fatal(err)
 	}
 	w.limited.QPS, w.limited.Burst = 200, 400
+	// What is forbidden is tried again much later, so that the authorizer must have
+	// seen the role before anything is tried.
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: "istiod", ResourceAttributes: &authorizationv1.ResourceAttributes{
+		Verb: "patch", Group: "networking.istio.io", Resource: virtualServices, Subresource: "status", Namespace: "any",
+	}}}
+	w.eventually("the rights of the chart", func() bool {
+		answer, err := kube.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		return err == nil && answer.Status.Allowed
+	})
 	w.limited.Wrap(func(next http.RoundTripper) http.RoundTripper { return recorder{w, next} })
+}
+
+func (w *world) eventually(what string, ok func() bool) {
+	w.Helper()
+	for deadline := time.Now().Add(patience); !ok(); <-time.After(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.Fatalf("never: %s", what)
+		}
+	}
 }
 
 // role of the chart in the control plane's namespace.
@@ -198,6 +222,7 @@ func (w *world) replica() (stop func()) {
 		w.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))
+	resync := w.resync
 	var all sync.WaitGroup
 	all.Go(func() { set.Run(ctx) })
 	facts := func() problems.Facts { return w.facts(set.Objects()) }
@@ -207,7 +232,7 @@ func (w *world) replica() (stop func()) {
 		}
 		_ = (&problems.Controller{
 			Client: dynamic.NewForConfigOrDie(w.limited), Facts: facts, Changed: set.Changes(),
-			PerSecond: 100, Calm: 300 * time.Millisecond, Pause: 20 * time.Millisecond, Poll: 50 * time.Millisecond, Resync: time.Second,
+			PerSecond: 100, Calm: 300 * time.Millisecond, Pause: 20 * time.Millisecond, Poll: 50 * time.Millisecond, Resync: resync,
 		}).Run(ctx)
 	})
 	stop = sync.OnceFunc(func() { cancel(); all.Wait() })
@@ -261,7 +286,7 @@ func routes(host string, more ...string) string {
 // until an object's condition reads so: "False Conflict @1" for its generation.
 func (w *world) until(resource, namespace, name, want string) *unstructured.Unstructured {
 	w.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		u, err := w.api(resource, namespace).Get(w.Context(), name, metav1.GetOptions{})
 		if err != nil {
@@ -331,7 +356,7 @@ func (w *world) count(name string) (n int) {
 // object may be seen before the answer to who wrote it.
 func (w *world) wrote(name string, changes int) {
 	w.Helper()
-	for deadline := time.Now().Add(30 * time.Second); w.count(name) < changes && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); w.count(name) < changes && time.Now().Before(deadline); {
 		<-time.After(20 * time.Millisecond)
 	}
 	if n := w.count(name); n != changes {
@@ -399,6 +424,7 @@ func TestConflictComesAndGoes(t *testing.T) {
 // TestObjectsThatTakeNoCondition are left alone, and tried rarely.
 func TestObjectsThatTakeNoCondition(t *testing.T) {
 	w := start(t)
+	w.resync = time.Hour // it tries once more
 	w.namespace("bare")
 	w.put(sidecars, "bare", "no-status", `{"egress":[{"hosts":["./*"],"captureMode":"NONE"}]}`)
 	w.extra = []model.Problem{

@@ -68,7 +68,7 @@ func (r *replicas) say(replica, message string) {
 // heard waits until the leader has heard just this.
 func (r *replicas) heard(want string) {
 	r.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		var got []string
 		for _, s := range r.others.Said() {
@@ -81,6 +81,18 @@ func (r *replicas) heard(want string) {
 			r.Fatalf("heard is %q, want %q", got, want)
 		}
 		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// left waits until just these replicas have maps.
+func (r *replicas) left(want string) {
+	r.Helper()
+	deadline := time.Now().Add(patience)
+	for r.maps() != want {
+		if time.Now().After(deadline) {
+			r.Fatalf("left are %q, want %q", r.maps(), want)
+		}
+		<-time.After(50 * time.Millisecond)
 	}
 }
 
@@ -145,11 +157,11 @@ func TestReplicas(t *testing.T) {
 	r.heard("of-b second")
 	stopB()
 	r.heard("")
-	if left := r.maps(); left != "a" {
-		t.Errorf("left are %q", left)
-	}
+	r.left("a")
 
 	// One that is gone without a word, and isn't renewed.
+	r.say("c", "still here")
+	r.heard("of-c still here")
 	dead := fmt.Sprintf(`[{"problem": {"Kind": "VirtualService", "Namespace": "shop", "Name": "of-d", "Reason": %q, "Message": "last words"}, "seen": {}}]`, model.RejectedByProxy)
 	if _, err := r.kube.CoreV1().ConfigMaps(r.namespace).Create(t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "isthmesh-rejections-d", Labels: map[string]string{"isthmesh.dev/rejections": "true"}},
@@ -157,16 +169,9 @@ func TestReplicas(t *testing.T) {
 	}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	r.say("c", "still here")
 	r.heard("of-c still here, of-d last words")
 	r.heard("of-c still here")
-	deadline := time.Now().Add(30 * time.Second)
-	for r.maps() != "a c" {
-		if time.Now().After(deadline) {
-			t.Fatalf("left are %q", r.maps())
-		}
-		<-time.After(50 * time.Millisecond)
-	}
+	r.left("a c")
 }
 
 // TestReportersMay do all that with the rights that the chart gives.

@@ -25,9 +25,10 @@ func TestMain(m *testing.M) { apiserver.Main(m, &server) }
 
 // world is what the controller is told.
 type world struct {
-	mu      sync.Mutex
-	facts   serviceexport.Facts
-	changed chan struct{}
+	mu    sync.Mutex
+	facts serviceexport.Facts
+	// changed is each replica's own: one that isn't told may leave what is old there.
+	changed []chan struct{}
 }
 
 func (w *world) get() serviceexport.Facts {
@@ -38,21 +39,26 @@ func (w *world) get() serviceexport.Facts {
 
 func (w *world) set(change func(*serviceexport.Facts)) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	change(&w.facts)
-	w.mu.Unlock()
-	select {
-	case w.changed <- struct{}{}:
-	default:
+	for _, c := range w.changed {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
 	}
 }
 
 func run(t *testing.T, w *world, c client.Interface) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
+	done, changed := make(chan struct{}), make(chan struct{}, 1)
+	w.mu.Lock()
+	w.changed = append(w.changed, changed)
+	w.mu.Unlock()
 	go func() {
 		defer close(done)
-		_ = (&serviceexport.Controller{Client: c, Facts: w.get, Changed: w.changed, Pause: 5 * time.Millisecond}).Run(ctx)
+		_ = (&serviceexport.Controller{Client: c, Facts: w.get, Changed: changed, Pause: 5 * time.Millisecond}).Run(ctx)
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 }
@@ -66,7 +72,7 @@ func TestStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	exported := &model.Mesh{Services: []model.ServiceState{{Service: &model.Service{Namespace: "default", Name: "reviews", Exported: true}}}}
-	w := &world{changed: make(chan struct{}, 1), facts: serviceexport.Facts{
+	w := &world{facts: serviceexport.Facts{
 		Exports: []*mcs.ServiceExport{export},
 		Mesh:    &model.Mesh{Problems: []model.Problem{{Kind: "ServiceExport", Namespace: "default", Name: "reviews", Reason: "NoService", Message: "no such Service"}}},
 		Stream:  &member.State{LastError: "not yet"},
@@ -75,7 +81,7 @@ func TestStatus(t *testing.T) {
 	run(t, w, c) // a second replica
 	await := func(want ...string) {
 		t.Helper()
-		deadline := time.Now().Add(20 * time.Second)
+		deadline := time.Now().Add(time.Minute)
 		look := time.NewTicker(2 * time.Millisecond)
 		defer look.Stop()
 		for {

@@ -108,7 +108,7 @@ func TestMirror(t *testing.T) {
 
 func await(t *testing.T, c client.Interface, want []string) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	look := time.NewTicker(2 * time.Millisecond)
 	defer look.Stop()
 	for {

@@ -28,10 +28,11 @@ func (c *standIn) heard() []string {
 // each change once, again after the control plane was away, and the proxy's end
 // before it. The certificate is renewed without a token.
 func TestApplicationOfAMachine(t *testing.T) {
-	c := newStandIn(t, 8*time.Second)
+	c := newStandIn(t, shortLife)
 	s := settings(t, c)
 	s.Node.Metadata = map[string]string{"AUTO_REGISTER_GROUP": "reviews"}
 	s.CertificateDirectory = t.TempDir()
+	s.DrainAtLeast = 5 * time.Second // in which its end is told
 	at := freePort(t)
 	var err error
 	s.Readiness, err = readiness.Parse(&networking.ReadinessProbe{

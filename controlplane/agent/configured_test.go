@@ -67,7 +67,7 @@ func TestConfiguredProxy(t *testing.T) {
 		}
 		return nil
 	})
-	check(t, statsd.SetReadDeadline(time.Now().Add(30*time.Second)))
+	check(t, statsd.SetReadDeadline(time.Now().Add(90*time.Second)))
 	if n, _, err := statsd.ReadFrom(make([]byte, 4096)); err != nil || n == 0 {
 		t.Errorf("statistics: %d bytes, %v", n, err)
 	}

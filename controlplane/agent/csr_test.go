@@ -51,7 +51,7 @@ func TestRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client := good
 			test.change(&client)
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			leaf, err := client.Request(ctx)
 			if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
@@ -127,7 +127,7 @@ func TestKeptCertificate(t *testing.T) {
 			}
 			write(client.RootFile, certPEM(c.root.Raw))
 			write(client.TokenFile, testToken)
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			_, err := client.Request(ctx)
 			check(t, err)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -71,12 +72,33 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
+// givenPorts are those that a test of this package was given.
+var givenPorts sync.Map
+
+// freePort is given once, and below those that the system gives to whoever asks for
+// any: until it is used nobody else gets it.
 func freePort(t *testing.T) uint16 {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	defer func() { _ = l.Close() }()
-	return netip.MustParseAddrPort(l.Addr().String()).Port()
+	for range 1000 {
+		port := uint16(20000 + rand.IntN(10000))
+		if _, given := givenPorts.LoadOrStore(port, true); given {
+			continue
+		}
+		at := net.JoinHostPort("", strconv.Itoa(int(port)))
+		l, err := net.Listen("tcp", at)
+		if err != nil {
+			continue
+		}
+		p, err := net.ListenPacket("udp", at)
+		_ = l.Close()
+		if err != nil {
+			continue
+		}
+		_ = p.Close()
+		return port
+	}
+	t.Fatal("no port is free")
+	return 0
 }
 
 func settings(t *testing.T, c *standIn) agent.Settings {
@@ -128,7 +150,7 @@ func (p *proxy) url(port uint16, path string) string {
 func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
 	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 20*time.Second, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 90*time.Second, true, func(context.Context) (bool, error) {
 		last = f()
 		return last == nil, nil
 	})
@@ -159,16 +181,20 @@ func (p *proxy) ready() error {
 	return err
 }
 
+// shortLife of certificates that are renewed while a test waits. Between a renewal
+// that is late and the end of the former certificate there must be some seconds.
+const shortLife = 20 * time.Second
+
 // TestRun takes one proxy through its life.
 func TestRun(t *testing.T) {
-	c := newStandIn(t, 8*time.Second)
+	c := newStandIn(t, shortLife)
 	s := settings(t, c)
 	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "orders_total 3\n")
 	}))
 	t.Cleanup(application.Close)
 	s.Application = &metrics.Source{Scheme: "http", Port: strconv.Itoa(int(netip.MustParseAddrPort(application.Listener.Addr().String()).Port())), Path: "/metrics"}
-	s.DrainAtMost = 30 * time.Second
+	s.DrainAtMost = 2 * time.Minute
 	port := freePort(t)
 	check(t, c.listeners.UpdateResource("virtualInbound", inboundListener(t, port)))
 	check(t, c.names.UpdateResource("", &ndsv1.NameTable{Table: map[string]*ndsv1.NameTable_NameInfo{
@@ -202,7 +228,7 @@ func TestRun(t *testing.T) {
 	}
 	resolves := func(name, address string) error {
 		at := net.JoinHostPort("127.0.0.1", strconv.Itoa(int(s.DNSPort)))
-		answer, err := dns.Exchange(new(dns.Msg).SetQuestion(name, dns.TypeA), at)
+		answer, _, err := (&dns.Client{Timeout: time.Minute}).Exchange(new(dns.Msg).SetQuestion(name, dns.TypeA), at)
 		if err != nil {
 			return err
 		}
@@ -249,7 +275,7 @@ func TestRun(t *testing.T) {
 	})
 	t.Run("WithoutTheControlPlane", func(t *testing.T) {
 		c.stop()
-		check(t, p.ready())
+		eventually(t, "ready", p.ready) // an Envoy that answers late is asked again
 		check(t, resolves("ratings.shop.svc.cluster.local.", "240.240.0.1"))
 	})
 	t.Run("ControlPlaneIsBack", func(t *testing.T) {
@@ -279,7 +305,7 @@ func TestRun(t *testing.T) {
 		}
 		// New connections are still served, and told to go as well.
 		held := dial()
-		check(t, p.ready())
+		eventually(t, "ready", p.ready)
 
 		p.stop()
 		eventually(t, "unready", func() error {
@@ -310,7 +336,7 @@ func TestRun(t *testing.T) {
 
 func request(t *testing.T, conn net.Conn) string {
 	t.Helper()
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	_, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: reviews\r\n\r\n")
 	check(t, err)
 	buf := make([]byte, 4096)

@@ -91,7 +91,7 @@ func newStandIn(t *testing.T, ttl time.Duration) *standIn {
 		clusters:  cachev3.NewLinearCache(resourcev3.ClusterType),
 		names:     cachev3.NewLinearCache(nds.Type), bootstraps: cachev3.NewLinearCache(envoy.BootstrapType),
 	}
-	c.start(t, "127.0.0.1:0")
+	c.start(t, fmt.Sprint("127.0.0.1:", freePort(t)))
 	return c
 }
 

@@ -54,7 +54,7 @@ func TestTokensOfARealAPIServer(t *testing.T) {
 
 	c := &authntest.Clock{}
 	// Answers are kept for so short a time that each call is a review.
-	a := newTokens(t, kube.AuthenticationV1().TokenReviews(), c, authn.Limits{CacheTTL: time.Nanosecond, PeerBurst: 10000, Burst: 10000})
+	a := newTokens(t, kube.AuthenticationV1().TokenReviews(), c, authn.Limits{CacheTTL: time.Nanosecond, PeerBurst: 10000, Burst: 10000, Timeout: time.Minute})
 	bound, unbound, orphan := issue(pod, authn.Audience), issue(nil, authn.Audience), issue(gone, authn.Audience)
 
 	caller, err := a.Authenticate(with(t.Context(), bound))

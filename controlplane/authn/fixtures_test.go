@@ -135,7 +135,7 @@ func (s *server) dial(t testing.TB, roots trust.Bundle, cert *tls.Certificate) *
 // call asks once, with these authorization headers.
 func (s *server) call(t testing.TB, conn *grpc.ClientConn, authorization ...string) (*authn.Caller, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for _, a := range authorization {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", a)
@@ -158,7 +158,7 @@ func (s *server) handshake(t testing.TB, roots trust.Bundle, cert *tls.Certifica
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 	_, err = conn.Read(make([]byte, 1)) // the server's first HTTP/2 frame, or its alert
 	return err
 }

@@ -236,10 +236,12 @@ func TestOneReviewForAllWhoWait(t *testing.T) {
 	impatient, goAway := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	errs := make(chan error, 21)
-	wg.Go(func() {
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
 		_, err := a.Authenticate(with(impatient, header))
 		wantStatus(t, err, codes.Canceled, "")
-	})
+	}()
 	for range 20 {
 		wg.Go(func() {
 			_, err := a.Authenticate(with(t.Context(), header))
@@ -248,6 +250,7 @@ func TestOneReviewForAllWhoWait(t *testing.T) {
 	}
 	waitFor(t, func() bool { return api.Reviews() == 1 })
 	goAway()
+	<-left // before there is an answer that it might take
 	close(release)
 	wg.Wait()
 	close(errs)

@@ -94,7 +94,7 @@ func (s *service) client(cert *tls.Certificate) securityv1alpha1.IstioCertificat
 
 // create asks for a certificate with these authorization headers.
 func (s *service) create(client securityv1alpha1.IstioCertificateServiceClient, req *securityv1alpha1.IstioCertificateRequest, authorization ...string) ([]string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, a := range authorization {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", a)

@@ -25,7 +25,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
 )
 
-const deadline = 20 * time.Second
+const deadline = 90 * time.Second
 
 var crds = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
@@ -164,7 +164,7 @@ func names[T metav1.Object](objects []T) []string {
 	return all
 }
 
-// watched tells when a resource is watched.
+// watched tells when a resource is watched, and "resource/name" when an object of it is.
 type watched struct {
 	mu  sync.Mutex
 	per map[string]chan struct{}
@@ -184,9 +184,18 @@ func (w *watched) channel(resource string) chan struct{} {
 func (w *watched) reactor(tracker clienttesting.ObjectTracker) clienttesting.WatchReactionFunc {
 	return func(action clienttesting.Action) (bool, watch.Interface, error) {
 		stream, err := tracker.Watch(action.GetResource(), action.GetNamespace())
-		select {
-		case w.channel(action.GetResource().Resource) <- struct{}{}:
-		default:
+		resource := action.GetResource().Resource
+		said := []string{resource}
+		if a, ok := action.(clienttesting.WatchAction); ok && a.GetWatchRestrictions().Fields != nil {
+			if name, found := a.GetWatchRestrictions().Fields.RequiresExactMatch("metadata.name"); found {
+				said = append(said, resource+"/"+name)
+			}
+		}
+		for _, what := range said {
+			select {
+			case w.channel(what) <- struct{}{}:
+			default:
+			}
 		}
 		return true, stream, err
 	}

@@ -3,6 +3,7 @@
 package informers_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -46,6 +47,11 @@ func TestReferredSecrets(t *testing.T) {
 		}
 	}
 
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	if err := c.watched.wait(ctx, "secrets/a"); err != nil {
+		t.Fatal(err)
+	}
 	changed := secret("a")
 	changed.Data = map[string][]byte{"tls.key": []byte("y")}
 	if _, err := c.kubernetes.CoreV1().Secrets("edge").Update(t.Context(), changed, metav1.UpdateOptions{}); err != nil {

@@ -159,6 +159,10 @@ func serve(t *testing.T, virtual []*routev3.VirtualHost) string {
 	return serveTo(t, virtual, map[string]netip.AddrPort{"echo": netip.MustParseAddrPort(echo.Listener.Addr().String())})
 }
 
+// ours is an address of the loopback that no other test listens at: whatever port is
+// chosen, nobody else has it when Envoy listens, however long that takes.
+const ours = "127.0.0.79"
+
 // serveTo clusters of one server each.
 func serveTo(t *testing.T, virtual []*routev3.VirtualHost, servers map[string]netip.AddrPort) string {
 	t.Helper()
@@ -183,12 +187,12 @@ func serveTo(t *testing.T, virtual []*routev3.VirtualHost, servers map[string]ne
 	}
 	envoybin.Start(t, &bootstrapv3.Bootstrap{StaticResources: &bootstrapv3.Bootstrap_StaticResources{
 		Listeners: []*listenerv3.Listener{{
-			Name: "test", Address: envoy.Address("127.0.0.1", port),
+			Name: "test", Address: envoy.Address(ours, port),
 			FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{envoy.HTTPManagerFilter(manager)}}},
 		}},
 		Clusters: clusters,
-	}}, net.JoinHostPort("127.0.0.1", fmt.Sprint(port)))
-	return net.JoinHostPort("127.0.0.1", fmt.Sprint(port))
+	}}, net.JoinHostPort(ours, fmt.Sprint(port)))
+	return net.JoinHostPort(ours, fmt.Sprint(port))
 }
 
 // colliding routings on one host, of both APIs.

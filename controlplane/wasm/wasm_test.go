@@ -51,7 +51,7 @@ func start(t *testing.T, o wasm.Options) (*wasm.Fetcher, func(done func(wasm.Res
 	t.Cleanup(func() { stop(); <-ended })
 	return f, func(done func(wasm.Result) bool) wasm.Result {
 		t.Helper()
-		late := time.After(30 * time.Second)
+		late := time.After(90 * time.Second)
 		for {
 			if r := f.Result(); done(r) {
 				return r
@@ -198,7 +198,7 @@ func TestFailures(t *testing.T) {
 		"WrongPassword":      {pulling, secrets(`{"auths":{"`+lockedAt+`":{"username":"u","password":"q"}}}`, nil), "refuses the credentials"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			timeout := 20 * time.Second
+			timeout := 30 * time.Second
 			if name == "Silent" {
 				timeout = 200 * time.Millisecond
 			}

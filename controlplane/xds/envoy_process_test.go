@@ -163,9 +163,13 @@ func bootstrap(t *testing.T, dir, api string) []byte {
 	return out
 }
 
+// ours is an address of the loopback that no other test listens at: a port of it that
+// is free now is free when Envoy listens, however long that takes.
+const ours = "127.0.0.78"
+
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", ours+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +193,7 @@ func (e *envoyProcess) push(s site) {
 
 // call through the listener.
 func (e *envoyProcess) call() (string, error) {
-	r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/", e.port))
+	r, err := http.Get(fmt.Sprintf("http://%s:%d/", ours, e.port))
 	if err != nil {
 		return "", err
 	}
@@ -234,8 +238,14 @@ func (e *envoyProcess) active(name string, version int) error {
 }
 
 // synced is nil when a stream has asked for all types and has them.
-func (e *envoyProcess) synced() error {
+func (e *envoyProcess) synced() error { return e.syncedSince(time.Time{}) }
+
+// syncedSince is synced of a stream that was opened after a time.
+func (e *envoyProcess) syncedSince(opened time.Time) error {
 	for _, p := range e.server.Proxies() {
+		if !p.Connected.After(opened) {
+			continue
+		}
 		in := 0
 		for _, ty := range p.Types {
 			if ty.State == xds.Synced {

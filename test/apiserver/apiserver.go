@@ -7,6 +7,7 @@ package apiserver
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,18 +17,28 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
+
+// Patience with an API server: with its start, and with kinds that it is to serve.
+// Where machines are busy both take much longer than envtest waits for.
+const Patience = 2 * time.Minute
+
+// attempts to start: somebody else may take a port between its choice and its use.
+const attempts = 3
 
 // Server is a running API server.
 type Server struct {
 	// Config of an administrator.
 	Config *rest.Config
 
-	environment *envtest.Environment
-	assets      string
+	plane  *envtest.ControlPlane
+	assets string
 }
 
 // Start runs an API server with our own definitions in it. It fails with the
@@ -41,29 +52,75 @@ func Start() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{assets: assets, environment: &envtest.Environment{
-		BinaryAssetsDirectory:    assets,
-		CRDDirectoryPaths:        []string{filepath.Join(root, "config", "crd", "bases")},
-		ErrorIfCRDPathMissing:    true,
-		ControlPlaneStartTimeout: 2 * time.Minute,
-		ControlPlaneStopTimeout:  time.Minute,
-	}}
-	if s.Config, err = s.environment.Start(); err != nil {
+	s := &Server{assets: assets}
+	for range attempts {
+		if err = s.start(); err == nil {
+			break
+		}
+	}
+	if err == nil {
+		_, err = envtest.InstallCRDs(s.Config, envtest.CRDInstallOptions{
+			Paths: []string{filepath.Join(root, "config", "crd", "bases")}, ErrorIfPathMissing: true, MaxTime: Patience,
+		})
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start API server: %w", err), s.Stop())
 	}
 	s.Config.QPS, s.Config.Burst = 200, 400
 	return s, nil
 }
 
+// start etcd and the API server, on ports of its own.
+func (s *Server) start() error {
+	plane := &envtest.ControlPlane{
+		Etcd:      &envtest.Etcd{Path: filepath.Join(s.assets, "etcd"), StartTimeout: Patience, StopTimeout: Patience},
+		APIServer: &envtest.APIServer{Path: filepath.Join(s.assets, "kube-apiserver"), StartTimeout: Patience, StopTimeout: Patience},
+		// Of users it is asked where kubectl is.
+		KubectlPath: filepath.Join(s.assets, "kubectl"),
+	}
+	if err := plane.Start(); err != nil {
+		return err
+	}
+	admin, err := plane.AddUser(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, &rest.Config{QPS: 1000, Burst: 2000})
+	if err == nil {
+		err = hasDefaultNamespace(admin.Config())
+	}
+	if err != nil {
+		return errors.Join(err, plane.Stop())
+	}
+	s.plane, s.Config = plane, admin.Config()
+	return nil
+}
+
+// hasDefaultNamespace waits for what the API server makes a moment after it serves.
+func hasDefaultNamespace(config *rest.Config) error {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	var last error
+	if err := wait.PollUntilContextTimeout(context.Background(), 50*time.Millisecond, Patience, true, func(ctx context.Context) (bool, error) {
+		_, last = client.CoreV1().Namespaces().Get(ctx, "default", metav1.GetOptions{})
+		return last == nil, nil
+	}); err != nil {
+		return fmt.Errorf("wait for namespace default: %w: %w", err, last)
+	}
+	return nil
+}
+
 // Stop ends the API server and etcd.
 func (s *Server) Stop() error {
-	return errors.Join(s.environment.Stop(), os.RemoveAll(s.assets))
+	var err error
+	if s.plane != nil {
+		err = s.plane.Stop()
+	}
+	return errors.Join(err, os.RemoveAll(s.assets))
 }
 
 // Kubeconfig of a new user in the groups; system:masters may do everything, no
 // group nothing.
 func (s *Server) Kubeconfig(name string, groups ...string) ([]byte, error) {
-	user, err := s.environment.AddUser(envtest.User{Name: name, Groups: groups}, nil)
+	user, err := s.plane.AddUser(envtest.User{Name: name, Groups: groups}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("add user %q: %w", name, err)
 	}

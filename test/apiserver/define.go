@@ -21,7 +21,7 @@ func (s *Server) Define(t testing.TB, definitions ...[]byte) {
 		}
 		all = append(all, definition)
 	}
-	if _, err := envtest.InstallCRDs(s.Config, envtest.CRDInstallOptions{CRDs: all}); err != nil {
+	if _, err := envtest.InstallCRDs(s.Config, envtest.CRDInstallOptions{CRDs: all, MaxTime: Patience}); err != nil {
 		t.Fatal(err)
 	}
 }

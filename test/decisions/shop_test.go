@@ -38,7 +38,7 @@ type shop struct {
 }
 
 // patience with one call; an answer, or a closed connection, comes long before.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 const shopObjects = `
 apiVersion: v1

@@ -6,11 +6,11 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 // machineNamespace is where upstream's manifest has a database that runs on a
@@ -48,38 +48,37 @@ func (b *bookinfo) databases(t *testing.T) {
 			b.config(t, "networking/virtual-service-"+c.file+".yaml")
 			v := b.visitor(t, "")
 			shows := func(first int) func() error { return func() error { return v.seesStars(t.Context(), first, 4) } }
-			eventually(t, time.Minute, "the stars of the database", shows(c.stars[0]))
+			eventually(t, patience, "the stars of the database", shows(c.stars[0]))
 			statement := append(strings.Fields(c.shell), c.statement)
 			kubectl(t, "west", append([]string{"-n", c.namespace, "exec", c.database, "--"}, statement...)...)
 			// The first version has other stars, so that none of these came from it.
-			eventually(t, time.Minute, "the changed row", shows(c.stars[1]))
-			for range 25 {
-				if err := shows(c.stars[1])(); err != nil {
-					t.Fatal(err)
-				}
-			}
+			eventually(t, patience, "the changed row", shows(c.stars[1]))
+			inARow(t, 25, "the changed row", shows(c.stars[1]))
 		})
 	}
 	t.Run("MachineLeaves", func(t *testing.T) {
 		kubectl(t, "west", "-n", machineNamespace, "delete", "pod", "machine")
-		eventually(t, time.Minute, "the entry of the machine goes", machines(t, ""))
+		eventually(t, patience, "the entry of the machine goes", machines(t, ""))
 	})
 	t.Run("Identities", b.databasesByIdentity)
 	t.Run("Gone", func(t *testing.T) {
 		b.config(t, "networking/virtual-service-ratings-mysql.yaml")
 		b.kubectl(t, "west", "scale", "deployment", "mysqldb-v1", "--replicas=0")
 		v := b.visitor(t, "")
-		eventually(t, time.Minute, "reviews without stars", func() error {
+		eventually(t, patience, "reviews without stars", func() error {
 			p, err := v.see(t.Context(), "/productpage")
 			if err == nil && (p.version != "v3" || p.stars != "none" || !p.has("Ratings service is currently unavailable")) {
 				err = fmt.Errorf("reviews %q with %s stars", p.version, p.stars)
 			}
 			return err
 		})
-		out := b.kubectl(t, "west", "exec", "deployment/curl", "-c", "curl", "--", "curl", "-sS", "-w", " %{http_code}", "http://ratings:9080/ratings/0")
-		if want := `{"error":"could not connect to ratings database"} 500`; out != want {
-			t.Errorf("ratings answers %s, want %s", out, want)
-		}
+		eventually(t, patience, "ratings tells why", func() error {
+			out := b.kubectl(t, "west", "exec", "deployment/curl", "-c", "curl", "--", "curl", "-sS", "-w", " %{http_code}", "http://ratings:9080/ratings/0")
+			if want := `{"error":"could not connect to ratings database"} 500`; out != want {
+				return fmt.Errorf("ratings answers %s, want %s", out, want)
+			}
+			return nil
+		})
 	})
 }
 
@@ -88,7 +87,7 @@ func (b *bookinfo) databases(t *testing.T) {
 // configure writes. It registers itself, and counts as soon as its probe says so.
 func (b *bookinfo) machine(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
 	west := []string{"--kubeconfig", kubeconfig("west")}
 	apply := func(objects string) {
@@ -99,14 +98,14 @@ func (b *bookinfo) machine(t *testing.T) {
 	}
 	apply(databaseGroup)
 	dir := t.TempDir()
-	eventually(t, time.Minute, "the machine's files", func() error {
+	eventually(t, patience, "the machine's files", func() error {
 		_, err := run(ctx, "", "isthmesh", append(west, "workload", "configure", "--name", "mysqldb", "--namespace", machineNamespace, "-o", dir, "--autoregister")...)
 		return err
 	})
 	kubectl(t, "west", "-n", machineNamespace, "create", "secret", "generic", "machine", "--from-file="+dir)
 	apply(databaseMachine)
-	kubectl(t, "west", "-n", machineNamespace, "wait", "--for=condition=Ready", "pod/machine", "--timeout=2m")
-	eventually(t, time.Minute, "the machine is registered and probed", machines(t, "mysqldb True"))
+	kubectl(t, "west", "-n", machineNamespace, "wait", "--for=condition=Ready", "pod/machine", "--timeout=10m")
+	eventually(t, patience, "the machine is registered and probed", machines(t, "mysqldb True"))
 }
 
 // machines is nil if those that registered are as wanted: each the group it is
@@ -147,13 +146,16 @@ func (b *bookinfo) databasesByIdentity(t *testing.T) {
 			t.Errorf("%s, from outside the mesh: %v", c.app, err)
 		}
 		b.config(t, "networking/virtual-service-"+c.file+".yaml")
-		if c.refuses(inside...)() == nil {
-			t.Errorf("%s refuses a workload of the mesh without a policy", c.app)
-		}
+		eventually(t, patience, c.app+" answers a workload of the mesh without a policy", func() error {
+			if c.refuses(inside...)() == nil {
+				return errors.New("it refuses")
+			}
+			return nil
+		})
 		apply(t, "west", fmt.Sprintf(databasePolicy, c.app, c.account))
-		eventually(t, time.Minute, c.app+" refuses another identity", c.refuses(inside...))
+		eventually(t, patience, c.app+" refuses another identity", c.refuses(inside...))
 		v := b.visitor(t, "")
-		eventually(t, time.Minute, c.app+" answers version 2", func() error { return v.seesStars(t.Context(), c.stars, 4) })
+		eventually(t, patience, c.app+" answers version 2", func() error { return v.seesStars(t.Context(), c.stars, 4) })
 	}
 }
 

@@ -36,7 +36,7 @@ func (b *bookinfo) egress(t *testing.T) {
 			"sidecar.istio.io/userVolume":"{\"authority\":{\"configMap\":{\"name\":\"books-authority\"}}}",
 			"sidecar.istio.io/userVolumeMount":"{\"authority\":{\"mountPath\":\"/etc/ssl/certs\"}}"}},
 		"spec":{"hostAliases":[{"ip":%q,"hostnames":[%q]}]}}}}`, address, googleapis))
-	b.kubectl(t, "west", "rollout", "status", "deployment/details-v2", "--timeout=2m")
+	b.kubectl(t, "west", "rollout", "status", "deployment/details-v2", "--timeout=10m")
 
 	v := b.visitor(t, "")
 	b.config(t, "networking/virtual-service-details-v2.yaml")
@@ -50,15 +50,11 @@ func (b *bookinfo) egress(t *testing.T) {
 		}
 	}
 	// The stand-in answers TLS only.
-	eventually(t, time.Minute, "plaintext reaches no book service", answers(400, "product details are currently unavailable"))
+	eventually(t, patience, "plaintext reaches no book service", answers(400, "product details are currently unavailable"))
 
 	b.config(t, "networking/egress-rule-google-apis.yaml")
-	eventually(t, time.Minute, "the book service answers over TLS", answers(200, " as "+googleapis))
-	for range 25 {
-		if err := answers(200, `"ISBN-10":"0486424618"`)(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	eventually(t, patience, "the book service answers over TLS", answers(200, " as "+googleapis))
+	inARow(t, 25, "the book service answers", answers(200, `"ISBN-10":"0486424618"`))
 }
 
 // outside makes the stand-in, in a namespace without a mesh. Its pod is also a
@@ -67,13 +63,13 @@ func (b *bookinfo) outside(t *testing.T) {
 	t.Helper()
 	var certificate, key string
 	b.authority, certificate, key = bookStandIn(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	objects := fmt.Sprintf(booksOutside, indent(certificate, "    "), indent(key, "    "))
 	if _, err := run(ctx, objects, "kubectl", "--kubeconfig", kubeconfig("west"), "apply", "-f", "-"); err != nil {
 		t.Fatal(err)
 	}
-	kubectl(t, "west", "-n", outsideNamespace, "rollout", "status", "deployment/books", "--timeout=2m")
+	kubectl(t, "west", "-n", outsideNamespace, "rollout", "status", "deployment/books", "--timeout=10m")
 }
 
 // bookStandIn makes an authority, and a certificate of it for Google's name, as PEM.
@@ -148,7 +144,7 @@ spec:
         - name: books
           image: isthmesh/samples:dev
           args: [books, "443", /tls/tls.crt, /tls/tls.key]
-          readinessProbe: {tcpSocket: {port: 443}, periodSeconds: 1}
+          readinessProbe: {tcpSocket: {port: 443}, periodSeconds: 1, timeoutSeconds: 10}
           volumeMounts: [{name: tls, mountPath: /tls}]
       volumes: [{name: tls, secret: {secretName: books}}]
 `

@@ -5,10 +5,11 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 )
 
 // seeInside reads the store's page from the curl pod.
@@ -25,8 +26,8 @@ func (b *bookinfo) gatewayAPI(t *testing.T) {
 	const gateway = "gateways.gateway.networking.k8s.io/bookinfo-gateway"
 	// As the page says where there is no load balancer; here it has no address left.
 	b.kubectl(t, "west", "annotate", gateway, "networking.istio.io/service-type=ClusterIP")
-	b.kubectl(t, "west", "wait", "--for=condition=Programmed", gateway, "--timeout=2m")
-	eventually(t, time.Minute, "the store is open", func() error {
+	b.kubectl(t, "west", "wait", "--for=condition=Programmed", gateway, "--timeout=10m")
+	eventually(t, patience, "the store is open", func() error {
 		p, err := b.seeInside(t, "bookinfo-gateway-istio.bookinfo.svc.cluster.local")
 		if err == nil && (p.version == "" || !p.has("<title>Simple Bookstore App</title>")) {
 			err = fmt.Errorf("the page:\n%s", p.body)
@@ -46,15 +47,20 @@ func (b *bookinfo) gatewayAPI(t *testing.T) {
 		t.Run(c.file, func(t *testing.T) {
 			b.config(t, "gateway-api/"+c.file+".yaml")
 			b.shares(t, c.want)
-			if accepted := b.kubectl(t, "west", "get", "httproute", "reviews", "-o",
-				`jsonpath={.status.parents[*].conditions[?(@.type=="Accepted")].status} {.status.parents[*].conditions[?(@.type=="ResolvedRefs")].status}`); accepted != "True True" {
-				t.Errorf("accepted and resolved: %s", accepted)
-			}
-			// All of the store still works.
-			p, err := b.seeInside(t, "productpage:9080")
-			if err != nil || c.want[p.version] == 0 || !p.has("Book Details") || p.stars != starsOfVersion[p.version] {
-				t.Errorf("reviews %q with %s stars, %v", p.version, p.stars, err)
-			}
+			eventually(t, patience, "the route is accepted and resolved", func() error {
+				if accepted := b.kubectl(t, "west", "get", "httproute", "reviews", "-o",
+					`jsonpath={.status.parents[*].conditions[?(@.type=="Accepted")].status} {.status.parents[*].conditions[?(@.type=="ResolvedRefs")].status}`); accepted != "True True" {
+					return errors.New(accepted)
+				}
+				return nil
+			})
+			inARow(t, 1, "all of the store still works", func() error {
+				p, err := b.seeInside(t, "productpage:9080")
+				if err == nil && (c.want[p.version] == 0 || !p.has("Book Details") || p.stars != starsOfVersion[p.version]) {
+					err = fmt.Errorf("reviews %q with %s stars:\n%s", p.version, p.stars, p.body)
+				}
+				return err
+			})
 		})
 	}
 }
@@ -100,7 +106,7 @@ func (b *bookinfo) split(t *testing.T) {
 	for _, v := range []string{"v1", "v2", "v3"} {
 		b.kubectl(t, "west", "scale", "deployment", "reviews-"+v, "--replicas=0")
 	}
-	b.kubectl(t, "west", "wait", "--for=delete", "pod", "-l", "app=reviews", "--timeout=2m")
+	b.kubectl(t, "west", "wait", "--for=delete", "pod", "-l", "app=reviews", "--timeout=10m")
 	apply(t, "east", reviewsExports)
 	apply(t, "west", ratingsExport)
 	pods := strings.Fields(b.kubectl(t, "east", "get", "pods", "-l", "app=reviews", "-o", "jsonpath={.items[*].metadata.name}"))
@@ -113,7 +119,7 @@ func (b *bookinfo) split(t *testing.T) {
 		}
 		return p, err
 	}
-	eventually(t, time.Minute, "reviews come from east, with ratings from west", func() error {
+	eventually(t, patience, "reviews come from east, with ratings from west", func() error {
 		p, err := fromEast()
 		if err == nil && p.stars == "none" {
 			err = fmt.Errorf("version %s", p.version)
@@ -123,12 +129,24 @@ func (b *bookinfo) split(t *testing.T) {
 	// A connection to the other member leads to one pod, and carries a bounded
 	// number of requests; then comes the next one.
 	seen := map[string]int{}
-	eventually(t, time.Minute, "all three versions", func() error {
-		p, err := fromEast()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if seen[p.version]++; len(seen) < 3 {
+	eventually(t, patience, "all three versions", func() error {
+		inARow(t, 1, "pages of many visitors", func() error {
+			// At the same time, so that there are many connections: few may all lead to two pods.
+			var pages [8]page
+			var errs [len(pages)]error
+			var all sync.WaitGroup
+			for i := range pages {
+				all.Go(func() { pages[i], errs[i] = fromEast() })
+			}
+			all.Wait()
+			for _, p := range pages {
+				if p.version != "" {
+					seen[p.version]++
+				}
+			}
+			return errors.Join(errs[:]...)
+		})
+		if len(seen) < 3 {
 			return fmt.Errorf("seen: %v", seen)
 		}
 		return nil
@@ -144,9 +162,10 @@ func (b *bookinfo) split(t *testing.T) {
 		t.Run(c.file, func(t *testing.T) {
 			b.config(t, "gateway-api/"+c.file+".yaml")
 			b.shares(t, c.want)
-			if _, err := fromEast(); err != nil {
-				t.Error(err)
-			}
+			inARow(t, 1, "reviews come from east", func() error {
+				_, err := fromEast()
+				return err
+			})
 		})
 	}
 }

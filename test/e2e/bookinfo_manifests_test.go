@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 // again applies what the files of another test have in common with the store.
@@ -23,7 +22,7 @@ func (b *bookinfo) again(t *testing.T) {
 // shown waits until each path answers with its status.
 func (v visitor) shown(t *testing.T, what string, statuses map[string]int) {
 	t.Helper()
-	eventually(t, time.Minute, what, func() error {
+	eventually(t, patience, what, func() error {
 		for path, want := range statuses {
 			p, err := v.see(t.Context(), path)
 			if err != nil {
@@ -83,7 +82,7 @@ func (b *bookinfo) certManager(t *testing.T) {
 	})
 	v := b.visitor(t, "")
 	const challenge = "/.well-known/acme-challenge/token"
-	eventually(t, time.Minute, "challenges are answered", func() error {
+	eventually(t, patience, "challenges are answered", func() error {
 		p, err := v.see(t.Context(), challenge)
 		// The stand-in has no such page either, and says so; the gateway wouldn't.
 		if err == nil && !strings.Contains(p.body, "404 page not found") {
@@ -113,5 +112,5 @@ spec:
     - name: resolver
       image: isthmesh/samples:dev
       args: [httpbin, "8089"]
-      readinessProbe: {tcpSocket: {port: 8089}, periodSeconds: 1}
+      readinessProbe: {tcpSocket: {port: 8089}, periodSeconds: 1, timeoutSeconds: 10}
 `

@@ -7,7 +7,6 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -16,10 +15,10 @@ import (
 // The first commands of Istio's getting started.
 func (b *bookinfo) getStarted(t *testing.T) {
 	pod := b.kubectl(t, "west", "get", "pod", "-l", "app=ratings", "-o", "jsonpath={.items[0].metadata.name}")
-	out := b.kubectl(t, "west", "exec", pod, "-c", "ratings", "--", "curl", "-sS", "productpage:9080/productpage")
-	if !strings.Contains(out, "<title>Simple Bookstore App</title>") {
-		t.Errorf("no title in\n%s", out)
-	}
+	// A pod is ready a moment before the other proxies know.
+	eventually(t, patience, "the store is open inside", func() error {
+		return contains(b.kubectl(t, "west", "exec", pod, "-c", "ratings", "--", "curl", "-sS", "productpage:9080/productpage"), "<title>Simple Bookstore App</title>")
+	})
 	containers := b.kubectl(t, "west", "get", "pods", "-o", `jsonpath={range .items[*]}{.metadata.labels.app} {.status.containerStatuses[*].ready} {.status.initContainerStatuses[?(@.name=="istio-proxy")].ready}{"\n"}{end}`)
 	for line := range strings.Lines(containers) {
 		if !strings.HasSuffix(strings.TrimSpace(line), " true true") {
@@ -32,27 +31,16 @@ func (b *bookinfo) getStarted(t *testing.T) {
 func (b *bookinfo) ingressRoutes(t *testing.T) {
 	b.config(t, "networking/bookinfo-gateway.yaml")
 	v := b.visitor(t, "")
-	eventually(t, time.Minute, "the store is open", func() error {
-		p, err := v.see(t.Context(), "/productpage")
-		if err == nil && p.status != http.StatusOK {
-			err = fmt.Errorf("status %d", p.status)
-		}
-		return err
-	})
-	for path, want := range map[string]int{
+	v.shown(t, "the store is open, and nothing else", map[string]int{
 		"/productpage": 200, "/productpage?u=normal": 200, "/static/tailwind/tailwind.css": 200, "/logout": 200,
 		"/api/v1/products": 200, "/api/v1/products/0": 200, "/api/v1/products/0/reviews": 200, "/api/v1/products/0/ratings": 200,
 		"/": 404, "/health": 404, "/productpages": 404, "/details/0": 404,
-	} {
-		if p, err := v.see(t.Context(), path); err != nil || p.status != want {
-			t.Errorf("%s: status %d, %v; want %d", path, p.status, err, want)
-		}
-	}
+	})
 	if got := b.kubectl(t, "west", "get", "gateways.networking.istio.io", "-o", "name"); got != "gateway.networking.istio.io/bookinfo-gateway" {
 		t.Errorf("kubectl get gateway: %s", got)
 	}
 	seen := map[string]bool{}
-	eventually(t, time.Minute, "all three versions", func() error {
+	eventually(t, patience, "all three versions", func() error {
 		p, err := v.see(t.Context(), "/productpage")
 		if err != nil {
 			return err
@@ -126,11 +114,9 @@ func (b *bookinfo) mutualTLS(t *testing.T) {
 			"curl", "-sS", "http://reviews.bookinfo.svc.cluster.local:9080/health")
 		return err
 	}
-	if err := plain(); err != nil {
-		t.Errorf("plaintext is refused where it is not forbidden: %v", err)
-	}
+	eventually(t, patience, "plaintext is taken where it is not forbidden", plain)
 	apply(t, "west", bookinfoStrict)
-	eventually(t, time.Minute, "plaintext is refused", func() error {
+	eventually(t, patience, "plaintext is refused", func() error {
 		if plain() == nil {
 			return errStillAnswers
 		}
@@ -147,7 +133,7 @@ func (b *bookinfo) delay(t *testing.T) {
 	b.config(t, "networking/virtual-service-reviews-test-v2.yaml", "networking/virtual-service-ratings-test-delay.yaml")
 	jason, other := b.visitor(t, "jason"), b.visitor(t, "")
 	var p page
-	eventually(t, time.Minute, "jason sees no reviews", func() (err error) {
+	eventually(t, patience, "jason sees no reviews", func() (err error) {
 		if p, err = jason.see(t.Context(), "/productpage"); err == nil && !p.has("Error fetching product reviews") {
 			err = errors.New("he does")
 		}
@@ -167,7 +153,7 @@ func (b *bookinfo) delay(t *testing.T) {
 	}
 
 	b.config(t, "networking/virtual-service-reviews-v3.yaml")
-	eventually(t, time.Minute, "version 3 has reviews without ratings", func() error {
+	eventually(t, patience, "version 3 has reviews without ratings", func() error {
 		p, err := jason.see(t.Context(), "/productpage")
 		if err == nil && (p.version != "v3" || !p.has("Ratings service is currently unavailable")) {
 			err = fmt.Errorf("reviews %q:\n%s", p.version, p.body)
@@ -188,12 +174,8 @@ func (b *bookinfo) abort(t *testing.T) {
 		}
 		return err
 	}
-	eventually(t, time.Minute, "jason sees no ratings", unrated)
-	for range 25 {
-		if err := unrated(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	eventually(t, patience, "jason sees no ratings", unrated)
+	inARow(t, 25, "jason sees no ratings", unrated)
 	other.alwaysSees(t, "v1")
 	for user, want := range map[string]string{"jason": "500", "maria": "200"} {
 		got := b.kubectl(t, "west", "exec", "deployment/reviews-v2", "-c", "reviews", "--",
@@ -208,17 +190,20 @@ func (b *bookinfo) abort(t *testing.T) {
 func (b *bookinfo) detailsFault(t *testing.T) {
 	b.config(t, "networking/bookinfo-gateway.yaml", "networking/fault-injection-details-v1.yaml")
 	v := b.visitor(t, "")
-	eventually(t, time.Minute, "no details", func() error {
+	eventually(t, patience, "no details", func() error {
 		p, err := v.see(t.Context(), "/api/v1/products/0")
 		if err == nil && p.status != 555 {
 			err = fmt.Errorf("status %d, want 555", p.status)
 		}
 		return err
 	})
-	p, err := v.see(t.Context(), "/productpage")
-	if err != nil || !p.has("Error fetching product details") || p.version == "" {
-		t.Errorf("the page: %v\n%s", err, p.body)
-	}
+	inARow(t, 25, "the page without details", func() error {
+		p, err := v.see(t.Context(), "/productpage")
+		if err == nil && (!p.has("Error fetching product details") || p.version == "") {
+			err = fmt.Errorf("the page:\n%s", p.body)
+		}
+		return err
+	})
 }
 
 const reviewsMirrored = `
@@ -238,12 +223,14 @@ spec:
 func (b *bookinfo) mirror(t *testing.T) {
 	b.config(t, "networking/bookinfo-gateway.yaml", "networking/destination-rule-all.yaml")
 	apply(t, "west", reviewsMirrored)
-	copies := func() int {
-		log := b.kubectl(t, "west", "logs", "deployment/reviews-v3", "-c", "reviews")
-		return strings.Count(log, "asked as reviews-shadow")
+	asked := func(version, as string) int {
+		return strings.Count(b.kubectl(t, "west", "logs", "deployment/reviews-"+version, "-c", "reviews"), "asked as "+as)
 	}
+	copies := func() int { return asked("v3", "reviews-shadow") }
+	// More than one for a page where productpage has lost patience.
+	requests := func() int { return asked("v1", "reviews") }
 	v := b.visitor(t, "")
-	eventually(t, time.Minute, "version 3 gets copies", func() error {
+	eventually(t, patience, "version 3 gets copies", func() error {
 		if err := v.sees(t.Context(), "v1"); err != nil {
 			return err
 		}
@@ -252,16 +239,11 @@ func (b *bookinfo) mirror(t *testing.T) {
 		}
 		return nil
 	})
-	before := copies()
-	const count = 40
-	for range count {
-		if err := v.sees(t.Context(), "v1"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	eventually(t, time.Minute, "a copy of each", func() error {
+	sent, before := requests(), copies()
+	v.alwaysSees(t, "v1")
+	eventually(t, patience, "a copy of each", func() error {
 		// One of those before may still have been on its way.
-		if got := copies() - before; got < count || got > count+1 {
+		if count, got := requests()-sent, copies()-before; count < 25 || got < count || got > count+1 {
 			return fmt.Errorf("%d copies of %d requests", got, count)
 		}
 		return nil

@@ -42,7 +42,7 @@ func documented(t *testing.T, section string, blocks int) []string {
 // typed runs commands as they can be typed in the checkout, for the cluster solo.
 func typed(t *testing.T, commands string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	setting := "export KUBECONFIG='" + kubeconfig("solo") + "' PATH='" + filepath.Join(root, ".lab/bin") + "':\"$PATH\"\n"
 	out, err := run(ctx, setting+commands, "bash", "-euo", "pipefail")

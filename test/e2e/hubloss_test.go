@@ -28,8 +28,8 @@ func TestHubLossLosesNothing(t *testing.T) {
 	lab(t, "stop", "hub")
 	t.Cleanup(func() {
 		lab(t, "start", "hub")
-		kubectl(t, "hub", "wait", "--for=condition=Ready", "node", "--all", "--timeout=2m")
-		kubectl(t, "hub", "wait", "--for=condition=Ready", "meshfederation/shop", "--timeout=3m")
+		kubectl(t, "hub", "wait", "--for=condition=Ready", "node", "--all", "--timeout=10m")
+		kubectl(t, "hub", "wait", "--for=condition=Ready", "meshfederation/shop", "--timeout=10m")
 	})
 
 	type result struct {
@@ -40,22 +40,22 @@ func TestHubLossLosesNothing(t *testing.T) {
 	// The oldest client pod stays while others come and go.
 	caller := kubectl(t, "west", "-n", "shop", "get", "pods", "-l", "app=client", "--sort-by=.metadata.creationTimestamp", "-o", "jsonpath={.items[0].metadata.name}")
 	go func() {
-		s, err := callFrom(t.Context(), length+time.Minute, "west", "shop", caller, "http://catalog.shop/", patient, "--rate", "100", "--count", strconv.Itoa(int(length.Seconds())*100))
+		s, err := callFrom(t.Context(), length+patience, "west", "shop", caller, "http://catalog.shop/", patient, "--rate", "100", "--count", strconv.Itoa(int(length.Seconds())*100))
 		done <- result{s, err}
 	}()
 
 	old := kubectl(t, "west", "-n", "istio-system", "get", "pods", "-l", "app=istiod", "-o", "jsonpath={.items[*].metadata.name}")
 	kubectl(t, "west", "-n", "istio-system", "delete", "pod", "-l", "app=istiod", "--grace-period=0", "--force")
-	kubectl(t, "west", "-n", "istio-system", "rollout", "status", "deployment/istiod", "--timeout=2m")
+	kubectl(t, "west", "-n", "istio-system", "rollout", "status", "deployment/istiod", "--timeout=10m")
 	if now := kubectl(t, "west", "-n", "istio-system", "get", "pods", "-l", "app=istiod", "-o", "jsonpath={.items[*].metadata.name}"); now == old {
 		t.Errorf("the control plane was not replaced: %s", now)
 	}
 	// A proxy that starts now learns of east from the new control plane, which has only what it kept.
 	kubectl(t, "west", "-n", "shop", "scale", "deployment/client", "--replicas=2")
-	kubectl(t, "west", "-n", "shop", "rollout", "status", "deployment/client", "--timeout=2m")
+	kubectl(t, "west", "-n", "shop", "rollout", "status", "deployment/client", "--timeout=10m")
 	newest := kubectl(t, "west", "-n", "shop", "get", "pods", "-l", "app=client", "--sort-by=.metadata.creationTimestamp", "-o", "jsonpath={.items[-1:].metadata.name}")
-	eventually(t, time.Minute, "a new pod calls east", func() error {
-		_, err := try(t, "west", "-n", "shop", "exec", newest, "-c", "client", "--", "/echo", "call", "--url", "http://catalog.shop/", "--count", "1", "--timeout", "2s")
+	eventually(t, patience, "a new pod calls east", func() error {
+		_, err := try(t, "west", "-n", "shop", "exec", newest, "-c", "client", "--", "/echo", "call", "--url", "http://catalog.shop/", "--count", "1", "--timeout", "10s")
 		return err
 	})
 	r := <-done

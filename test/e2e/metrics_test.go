@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	dto "github.com/prometheus/client_model/go"
@@ -47,15 +46,15 @@ func TestStandardMetricsAcrossClusters(t *testing.T) {
 	}
 	before := make([]float64, len(pages))
 	for i, p := range pages {
-		eventually(t, time.Minute, "the page of "+p.app, func() (err error) {
+		eventually(t, patience, "the page of "+p.app, func() (err error) {
 			before[i], _, err = seriesOf(t, p.cluster, p.app, p.metric, p.labels...)
 			return err
 		})
 	}
 	mustCall(t, "west", "shop", "client", "http://catalog.shop/", "--count", fmt.Sprint(calls))
-	kubectl(t, "west", "-n", "shop", "exec", "deployment/client", "-c", "client", "--", "/echo", "tcp-call", "--address=catalog.shop:9000", fmt.Sprintf("--count=%d", calls))
+	kubectl(t, "west", "-n", "shop", "exec", "deployment/client", "-c", "client", "--", "/echo", "tcp-call", patient, "--address=catalog.shop:9000", fmt.Sprintf("--count=%d", calls))
 	for i, p := range pages {
-		eventually(t, time.Minute, p.metric+" of "+p.app, func() error {
+		eventually(t, patience, p.metric+" of "+p.app, func() error {
 			now, others, err := seriesOf(t, p.cluster, p.app, p.metric, p.labels...)
 			if err != nil {
 				return err

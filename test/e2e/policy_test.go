@@ -57,10 +57,10 @@ func TestPolicyReachesWhomItConcerns(t *testing.T) {
 			apply(t, w.cluster, bystander)
 			if w.namespace == "guarded" {
 				apply(t, w.cluster, guardedServer)
-				kubectl(t, w.cluster, "-n", "guarded", "rollout", "status", "deployment/server", "--timeout=2m")
+				kubectl(t, w.cluster, "-n", "guarded", "rollout", "status", "deployment/server", "--timeout=10m")
 			}
-			kubectl(t, w.cluster, "-n", "bystander", "rollout", "status", "deployment/bystander", "--timeout=2m")
-			eventually(t, time.Minute, "the client reaches the server", answers(t, "west", w.url))
+			kubectl(t, w.cluster, "-n", "bystander", "rollout", "status", "deployment/bystander", "--timeout=10m")
+			eventually(t, patience, "the client reaches the server", answers(t, "west", w.url))
 			bystanders := []proxyPod{{w.cluster, "bystander", "bystander"}, {"west", "shop", "client"}}
 			before := make([]proxyState, len(bystanders))
 			for i, p := range bystanders {
@@ -69,16 +69,20 @@ func TestPolicyReachesWhomItConcerns(t *testing.T) {
 			concerned := proxyPod{w.cluster, w.namespace, w.app}
 			updates := concerned.state(t).updates
 
-			p, admin := policiesOf(t, w.cluster), concerned.admin(t)
-			seen := w.watch(t)
-			seen(t, "a DENY comes", "403", p.timed(t, "a DENY comes", admin, func() error { return p.create(w) }))
-			eventually(t, time.Minute, "every call is refused", w.answered("403"))
-			seen = w.watch(t)
-			seen(t, "a DENY goes", "200", p.timed(t, "a DENY goes", admin, func() error { return p.remove(w) }))
-			eventually(t, time.Minute, "every call is let in", w.answered("200"))
+			p, admin, rounds := policiesOf(t, w.cluster), concerned.admin(t), 0
+			quick(t, "a DENY to come and to go", time.Second, func() time.Duration {
+				rounds++
+				seen := w.watch(t)
+				came := seen(t, "a DENY comes", "403", p.timed(t, "a DENY comes", admin, func() error { return p.create(w) }))
+				eventually(t, patience, "every call is refused", w.answered("403"))
+				seen = w.watch(t)
+				went := seen(t, "a DENY goes", "200", p.timed(t, "a DENY goes", admin, func() error { return p.remove(w) }))
+				eventually(t, patience, "every call is let in", w.answered("200"))
+				return max(came, went)
+			})
 
-			if now := concerned.state(t).updates; now != updates+2 {
-				t.Errorf("the proxy that it concerns was told listeners %d times, want 2", now-updates)
+			if now := concerned.state(t).updates; now != updates+2*rounds {
+				t.Errorf("the proxy that it concerns was told listeners %d times, want %d", now-updates, 2*rounds)
 			}
 			for i, p := range bystanders {
 				now := p.state(t)
@@ -134,16 +138,22 @@ func (p policies) remove(w guardedWorkload) error {
 
 // lasting is for how long a caller calls at most: until a change is seen, on a machine that is
 // busy with other things.
-const lasting = 30 * time.Second
+const lasting = time.Minute
+
+// change of policies: when it began, and after which time the proxy had taken it.
+type change struct {
+	began time.Time
+	taken time.Duration
+}
 
 // watch has the client call all the time, and returns when its first call was answered. What it
-// returns waits until a call gets a status, and fails when none did within a second after
-// something began.
-func (w guardedWorkload) watch(t *testing.T) func(t *testing.T, what, status string, began time.Time) {
+// returns waits until a call gets a status, and tells how long after a change that was, or after
+// which time the proxy had it, if that took longer.
+func (w guardedWorkload) watch(t *testing.T) func(t *testing.T, what, status string, c change) time.Duration {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	caller := command(ctx, "kubectl", "--kubeconfig", kubeconfig("west"), "-n", "shop", "exec", "deployment/client", "-c", "client", "--",
-		"/echo", "call", "--url", w.url, "--timeout", "2s", "--count", "0", "--rate", "50", "--duration", lasting.String(), "--new-connections", "--announce")
+		"/echo", "call", "--url", w.url, "--timeout", "10s", "--count", "0", "--rate", "50", "--duration", lasting.String(), "--new-connections", "--announce")
 	told, err := caller.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +182,7 @@ func (w guardedWorkload) watch(t *testing.T) func(t *testing.T, what, status str
 		return status, at
 	}
 	before, _ := next(t)
-	return func(t *testing.T, what, status string, began time.Time) {
+	return func(t *testing.T, what, status string, c change) time.Duration {
 		t.Helper()
 		if before == status {
 			t.Fatalf("%s: the caller saw %s before", what, status)
@@ -181,41 +191,38 @@ func (w guardedWorkload) watch(t *testing.T) func(t *testing.T, what, status str
 		for now != status {
 			now, at = next(t)
 		}
-		took := at.Sub(began)
+		took := at.Sub(c.began)
 		t.Logf("%s: a caller sees it after %s", what, took.Round(time.Millisecond))
-		if took < 0 || took > time.Second {
-			t.Errorf("%s: a caller sees it after %s, want 1s", what, took)
+		if took < 0 {
+			t.Errorf("%s: a caller saw it %s before", what, -took)
 		}
 		cancel()
+		return max(took, c.taken)
 	}
 }
 
-// timed changes policies, and fails when the proxy hasn't taken the change a second later.
-// It returns when it began.
-func (p policies) timed(t *testing.T, what string, admin func() int, change func() error) time.Time {
+// timed changes policies, and waits until the proxy has taken that.
+func (p policies) timed(t *testing.T, what string, admin func() int, do func() error) change {
 	t.Helper()
 	before, tick := admin(), time.NewTicker(5*time.Millisecond)
 	defer tick.Stop()
 	began := time.Now()
-	if err := change(); err != nil {
+	if err := do(); err != nil {
 		t.Fatal(err)
 	}
 	answered := time.Since(began)
-	for admin() == before && time.Since(began) < 30*time.Second {
+	for admin() == before && time.Since(began) < lasting {
 		<-tick.C
 	}
 	took := time.Since(began)
 	t.Logf("%s: the proxy has it after %s; the API server took %s of that", what, took.Round(time.Millisecond), answered.Round(time.Millisecond))
-	if took > time.Second {
-		t.Errorf("%s: the proxy has it after %s, want 1s", what, took)
-	}
-	return began
+	return change{began, took}
 }
 
 // answered is nil when 20 calls in a row were all answered with a status.
 func (w guardedWorkload) answered(status string) func() error {
 	return func() error {
-		s, err := callFrom(context.Background(), time.Minute, "west", "shop", "deployment/client", w.url, "--count", "20")
+		s, err := callFrom(context.Background(), patience, "west", "shop", "deployment/client", w.url, "--count", "20")
 		if s.Statuses[status] != 20 {
 			return fmt.Errorf("%v: %w", s.Statuses, err)
 		}
@@ -245,7 +252,7 @@ func (p proxyPod) ask(t *testing.T, path string) string {
 func (p proxyPod) admin(t *testing.T) func() int {
 	t.Helper()
 	address := forward(t, p.cluster, p.namespace, "deployment/"+p.deployment, "15000")
-	client := &http.Client{Timeout: 10 * time.Second}
+	client := &http.Client{Timeout: time.Minute}
 	return func() int {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/stats?filter="+updateCounter, nil)
 		if err != nil {
@@ -315,8 +322,8 @@ func (p proxyPod) settled(t *testing.T) proxyState {
 		}
 	}
 	apply(t, p.cluster, p.marker())
-	eventually(t, time.Minute, fmt.Sprintf("%v is told of a marker", p), marked(true))
+	eventually(t, patience, fmt.Sprintf("%v is told of a marker", p), marked(true))
 	remove(t, p.cluster, p.marker())
-	eventually(t, time.Minute, fmt.Sprintf("%v has forgotten the marker", p), marked(false))
+	eventually(t, patience, fmt.Sprintf("%v has forgotten the marker", p), marked(false))
 	return now
 }

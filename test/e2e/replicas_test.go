@@ -5,10 +5,10 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Control planes of two replicas: when the one that led is killed in both
@@ -19,7 +19,7 @@ func TestControlPlaneReplicas(t *testing.T) {
 		t.Helper()
 		kubectl(t, "hub", "patch", "meshfederation", "shop", "--type=merge", "-p", `{"spec":{"controlPlane":{"values":`+values+`}}}`)
 		for _, m := range []string{"east", "west"} {
-			eventually(t, 2*time.Minute, fmt.Sprintf("%s has %d replicas", m, want), func() error {
+			eventually(t, patience, fmt.Sprintf("%s has %d replicas", m, want), func() error {
 				got := kubectl(t, m, "-n", "istio-system", "get", "deployment", "istiod", "-o", "jsonpath={.spec.replicas} {.status.replicas} {.status.readyReplicas}")
 				if got != fmt.Sprintf("%[1]d %[1]d %[1]d", want) {
 					return fmt.Errorf("replicas wanted, there and ready: %s", got)
@@ -27,7 +27,7 @@ func TestControlPlaneReplicas(t *testing.T) {
 				return nil
 			})
 		}
-		kubectl(t, "hub", "wait", "--for=condition=Ready", "meshfederation/shop", "--timeout=2m")
+		kubectl(t, "hub", "wait", "--for=condition=Ready", "meshfederation/shop", "--timeout=10m")
 	}
 	t.Cleanup(func() {
 		kubectl(t, "west", "-n", "shop", "scale", "deployment/client", "--replicas=1")
@@ -42,21 +42,28 @@ func TestControlPlaneReplicas(t *testing.T) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		s, err := callFrom(t.Context(), 2*time.Minute, "west", "shop", caller, "http://catalog.shop/", patient, "--rate", "100", "--count", "3000")
+		s, err := callFrom(t.Context(), patience, "west", "shop", caller, "http://catalog.shop/", patient, "--rate", "100", "--count", "3000")
 		done <- result{s, err}
 	}()
 	for _, m := range []string{"east", "west"} {
-		leader, _, _ := strings.Cut(kubectl(t, m, "-n", "istio-system", "get", "lease", "isthmesh-problem-conditions", "-o", "jsonpath={.spec.holderIdentity}"), "_")
-		kubectl(t, m, "-n", "istio-system", "delete", "pod", leader, "--grace-period=0", "--force")
+		// For a moment nobody leads when a lease was lost, and one that is gone may still be named.
+		eventually(t, patience, "a replica of "+m+" leads, and is killed", func() error {
+			leader, _, _ := strings.Cut(kubectl(t, m, "-n", "istio-system", "get", "lease", "isthmesh-problem-conditions", "-o", "jsonpath={.spec.holderIdentity}"), "_")
+			if leader == "" {
+				return errors.New("nobody leads")
+			}
+			_, err := try(t, m, "-n", "istio-system", "delete", "pod", leader, "--grace-period=0", "--force")
+			return err
+		})
 	}
 
 	kubectl(t, "west", "-n", "shop", "scale", "deployment/client", "--replicas=2")
-	kubectl(t, "west", "-n", "shop", "rollout", "status", "deployment/client", "--timeout=2m")
+	kubectl(t, "west", "-n", "shop", "rollout", "status", "deployment/client", "--timeout=10m")
 	newest := kubectl(t, "west", "-n", "shop", "get", "pods", "-l", "app=client", "--sort-by=.metadata.creationTimestamp", "-o", "jsonpath={.items[-1:].metadata.name}")
 	apply(t, "east", ledger+"---"+ledgerExport)
-	kubectl(t, "east", "-n", "shop", "rollout", "status", "deployment/ledger", "--timeout=2m")
-	took := eventually(t, time.Minute, "what is exported now answers a pod that is new", func() error {
-		_, err := callFrom(t.Context(), time.Minute, "west", "shop", newest, "http://ledger.shop/", "--count", "1")
+	kubectl(t, "east", "-n", "shop", "rollout", "status", "deployment/ledger", "--timeout=10m")
+	took := eventually(t, patience, "what is exported now answers a pod that is new", func() error {
+		_, err := callFrom(t.Context(), patience, "west", "shop", newest, "http://ledger.shop/", "--count", "1")
 		return err
 	})
 	t.Logf("the export answered %s after its pods were ready", took)

@@ -83,7 +83,7 @@ func (a *authority) secret(t *testing.T, serial int64) string {
 // secure asks the shop over TLS, and returns the serial number of the certificate that it was shown.
 func (m *soloMesh) secure() (answer, int64, error) {
 	var serial int64
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, m.address+":443")
@@ -134,20 +134,20 @@ spec:
 // ingress: the Ingress kind with a certificate, its status, and Events of what is wrong with one.
 func (m *soloMesh) ingress(t *testing.T) {
 	soloApply(t, m.authority.secret(t, 2)+"---"+shopIngress)
-	eventually(t, time.Minute, "the shop answers over TLS", func() error {
+	eventually(t, patience, "the shop answers over TLS", func() error {
 		a, _, err := m.secure()
 		if err == nil && !strings.Contains(a.seen.Get("X-Forwarded-Client-Cert"), "URI=spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway") {
 			err = fmt.Errorf("the server saw %v", a.seen)
 		}
 		return err
 	})
-	eventually(t, time.Minute, "the Ingress has the gateway's address", func() error {
+	eventually(t, patience, "the Ingress has the gateway's address", func() error {
 		if got := kubectl(t, "solo", "-n", "shop", "get", "ingress", "shop", "-o", "jsonpath={.status.loadBalancer.ingress[*].ip}"); got != m.address {
 			return fmt.Errorf("got %q, want %q", got, m.address)
 		}
 		return nil
 	})
-	eventually(t, time.Minute, "kubectl describe has the Events", func() error {
+	eventually(t, patience, "kubectl describe has the Events", func() error {
 		out := kubectl(t, "solo", "-n", "shop", "describe", "ingress", "mistaken")
 		for _, s := range []string{`there is no Service "nobody" in namespace "shop"`, "Secret istio-system/nowhere"} {
 			if !strings.Contains(out, s) {
@@ -171,7 +171,7 @@ func (m *soloMesh) rotation(t *testing.T) {
 	})
 	for serial := int64(3); serial < 6; serial++ {
 		soloApply(t, m.authority.secret(t, serial))
-		took := eventually(t, time.Minute, "the other certificate is shown", func() error {
+		took := eventually(t, patience, "the other certificate is shown", func() error {
 			if now := latest.Load(); now != serial {
 				return fmt.Errorf("serial number %d, want %d", now, serial)
 			}
@@ -204,15 +204,15 @@ spec:
   gateways: [istio-system/quic]
   http: [{route: [{destination: {host: server}}]}]
 `)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	endpoint, err := quic.Listen("udp", ":0", nil) // only to call
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = endpoint.Close(ctx) }()
-	eventually(t, time.Minute, "an answer over QUIC", func() error {
-		once, cancel := context.WithTimeout(ctx, 5*time.Second)
+	eventually(t, patience, "an answer over QUIC", func() error {
+		once, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
 		config := &tls.Config{RootCAs: m.authority.pool, ServerName: "quic." + shopHost, MinVersion: tls.VersionTLS13}
 		status, body, err := http3.Get(once, endpoint, config, m.address+":443", "quic."+shopHost)

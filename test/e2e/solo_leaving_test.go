@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 // uninstall: the commands of docs/joining.md, and what they leave.
@@ -25,14 +24,14 @@ func (m *soloMesh) uninstall(t *testing.T) {
 
 	typed(t, withoutSidecars)
 	soloRolledOut(t, "server", "client")
-	eventually(t, time.Minute, "the last pod with a sidecar is gone", func() error {
+	eventually(t, patience, "the last pod with a sidecar is gone", func() error {
 		if got := sidecars(); got != "" {
 			return fmt.Errorf("pods still have %s", got)
 		}
 		return nil
 	})
 	// A pod is ready a moment before the node's own proxy knows.
-	eventually(t, time.Minute, "calls without sidecars", called)
+	eventually(t, patience, "calls without sidecars", called)
 
 	typed(t, withoutMesh)
 	if out := ours(t, "mutatingwebhookconfigurations,validatingwebhookconfigurations,clusterroles,clusterrolebindings"); out != "" {
@@ -47,7 +46,7 @@ func (m *soloMesh) uninstall(t *testing.T) {
 	if got := sidecars(); got != "" {
 		t.Errorf("pods without a mesh have %s", got)
 	}
-	eventually(t, time.Minute, "calls without a mesh", called)
+	eventually(t, patience, "calls without a mesh", called)
 
 	typed(t, withoutTraces)
 	if out := ours(t, "namespaces,customresourcedefinitions,configmaps,rolebindings,roles,serviceaccounts,leases,priorityclasses"); out != "" {

@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/isthmesh/isthmesh/test/proxywasm"
 )
@@ -91,7 +90,7 @@ func (m *soloMesh) plugins(t *testing.T) {
 
 	soloApply(t, m.registry.secret("shop")+m.registry.secret("istio-system")+m.registry.plugin("istio-system", "edge", "istio: ingressgateway", "FAIL_CLOSE"))
 	m.soon(t, "modules run at the sidecar and at the gateway", http.StatusOK, by("tenant", "edge"), "/")
-	eventually(t, time.Minute, "nothing is wrong any more", func() error {
+	eventually(t, patience, "nothing is wrong any more", func() error {
 		if said := condition(t, "wasmplugin/tenant"); said != "" && !strings.HasPrefix(said, "True") {
 			return fmt.Errorf("%s", said)
 		}
@@ -113,7 +112,7 @@ func (m *soloMesh) plugins(t *testing.T) {
 		return err
 	})
 	kubectl(t, "solo", "-n", "istio-system", "rollout", "restart", "deployment/istiod")
-	kubectl(t, "solo", "-n", "istio-system", "rollout", "status", "deployment/istiod", "--timeout=2m")
+	kubectl(t, "solo", "-n", "istio-system", "rollout", "status", "deployment/istiod", "--timeout=10m")
 	tells(t, "wasmplugin/tenant", "ModuleUnavailable", m.registry.address)
 	if asked, err := end(); err != nil {
 		t.Errorf("of %d requests while the registry was gone and the control plane began anew some failed: %v", asked, err)

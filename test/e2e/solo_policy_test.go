@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // authorizer: the Open Policy Agent in pods decides, as docs/policies.md says; without it the
@@ -23,7 +22,7 @@ func (m *soloMesh) authorizer(t *testing.T) {
 	kubectl(t, "solo", "create", "namespace", "opa")
 	kubectl(t, "solo", "-n", "opa", "create", "configmap", "policy", "--from-file", filepath.Join(root, "test/opa/shop.rego"))
 	soloApply(t, string(objects))
-	kubectl(t, "solo", "-n", "opa", "rollout", "status", "deployment/opa", "--timeout=2m")
+	kubectl(t, "solo", "-n", "opa", "rollout", "status", "deployment/opa", "--timeout=10m")
 	const policy = `
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
@@ -45,7 +44,7 @@ spec:
 	m.soon(t, "OPA isn't asked of other paths", http.StatusOK, unheard, "/other", "X-Visitor=banned")
 
 	kubectl(t, "solo", "-n", "opa", "scale", "deployment/opa", "--replicas=0")
-	kubectl(t, "solo", "-n", "opa", "wait", "--for=delete", "pod", "-l", "app=opa", "--timeout=1m")
+	kubectl(t, "solo", "-n", "opa", "wait", "--for=delete", "pod", "-l", "app=opa", "--timeout=10m")
 	m.soon(t, "without OPA the answer is no", http.StatusForbidden, unheard, "/shop/cups")
 	m.soon(t, "other paths go on", http.StatusOK, unheard, "/other")
 	soloApply(t, strings.Replace(policy, "name: opa}", "name: opa-open}", 1))
@@ -55,7 +54,7 @@ spec:
 	kubectl(t, "solo", "-n", "shop", "delete", "authorizationpolicy", "ask-opa")
 	m.soon(t, "without a policy", http.StatusOK, unheard, "/shop/cups", "X-Visitor=banned")
 
-	eventually(t, time.Minute, "the server's access log has the refusal", func() error {
+	eventually(t, patience, "the server's access log has the refusal", func() error {
 		return contains(kubectl(t, "solo", "-n", "shop", "logs", "deployment/server", "-c", "istio-proxy"), `"GET /shop/cups HTTP/1.1" 403 UAEX ext_authz_`)
 	})
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 const proxyConfigs = `
@@ -70,7 +69,7 @@ func (m *soloMesh) proxyConfig(t *testing.T) {
 	}
 	renew(t, "server", "client")
 	for app, want := range map[string]proxy{"server": {"1", "blue", "green", `"7s"`}, "client": {"3", "blue", "red", before.flush}} {
-		eventually(t, time.Minute, app+" has what is configured", func() error {
+		eventually(t, patience, app+" has what is configured", func() error {
 			if got := of(app); got != want {
 				return fmt.Errorf("%+v, want %+v", got, want)
 			}

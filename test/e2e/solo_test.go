@@ -64,7 +64,7 @@ func TestMeshOfHelmInUse(t *testing.T) {
 // helm runs Helm on the cluster.
 func helm(t *testing.T, values string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
 	defer cancel()
 	out, err := run(ctx, values, "helm", append(args, "-n", "istio-system", "--kubeconfig", kubeconfig("solo"))...)
 	if err != nil {
@@ -103,14 +103,14 @@ meshConfig:
   - {name: opa, envoyExtAuthzGrpc: {service: opa.opa.svc.cluster.local, port: 9191, timeout: 1s}}
   - {name: opa-open, envoyExtAuthzGrpc: {service: opa.opa.svc.cluster.local, port: 9191, timeout: 1s, failOpen: true}}
 extraContainerArgs: [--wasm-plain-registries=`+m.registry.address+`]
-`, "install", "istiod", "charts/istiod", "--values", "-", "--wait", "--timeout", "3m")
+`, "install", "istiod", "charts/istiod", "--values", "-", "--wait", "--timeout", "10m")
 	helm(t, `
 service:
   ports:
   - {name: http2, port: 80}
   - {name: https, port: 443}
   - {name: http3, port: 443, protocol: UDP}
-`, "install", "istio-ingressgateway", "charts/gateway", "--values", "-", "--wait", "--timeout", "3m")
+`, "install", "istio-ingressgateway", "charts/gateway", "--values", "-", "--wait", "--timeout", "10m")
 	m.address = kubectl(t, "solo", "-n", "istio-system", "get", "service", "istio-ingressgateway", "-o", "jsonpath={.status.loadBalancer.ingress[0].ip}")
 	soloApply(t, `
 apiVersion: v1
@@ -123,7 +123,7 @@ metadata: {name: shop, labels: {istio-injection: enabled}}
 // soloApply applies YAML for as long as the cluster is there.
 func soloApply(t *testing.T, objects string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if _, err := run(ctx, objects, "kubectl", "--kubeconfig", kubeconfig("solo"), "apply", "-f", "-"); err != nil {
 		t.Fatal(err)
@@ -133,7 +133,7 @@ func soloApply(t *testing.T, objects string) {
 func soloRolledOut(t *testing.T, deployments ...string) {
 	t.Helper()
 	for _, d := range deployments {
-		kubectl(t, "solo", "-n", "shop", "rollout", "status", "deployment/"+d, "--timeout=2m")
+		kubectl(t, "solo", "-n", "shop", "rollout", "status", "deployment/"+d, "--timeout=10m")
 	}
 }
 
@@ -163,7 +163,7 @@ func (m *soloMesh) ask(path string, headers ...string) (answer, error) {
 		key, value, _ := strings.Cut(h, "=")
 		r.Header.Set(key, value)
 	}
-	return sent(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}, r)
+	return sent(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}, r)
 }
 
 func sent(client *http.Client, r *http.Request) (answer, error) {
@@ -186,7 +186,7 @@ func sent(client *http.Client, r *http.Request) (answer, error) {
 // soon waits until a request is answered with a status, and what else is wanted of the answer.
 func (m *soloMesh) soon(t *testing.T, what string, status int, also func(answer) bool, path string, headers ...string) {
 	t.Helper()
-	took := eventually(t, time.Minute, what, func() error {
+	took := eventually(t, patience, what, func() error {
 		a, err := m.ask(path, headers...)
 		if err == nil && (a.status != status || also != nil && !also(a)) {
 			err = fmt.Errorf("%d %v, and the server saw %v", a.status, a.header, a.seen)
@@ -232,7 +232,7 @@ func condition(t *testing.T, object string) string {
 // tells waits until a condition says something.
 func tells(t *testing.T, object string, says ...string) {
 	t.Helper()
-	eventually(t, time.Minute, object+" tells", func() error {
+	eventually(t, patience, object+" tells", func() error {
 		message := condition(t, object)
 		for _, s := range says {
 			if !strings.Contains(message, s) {

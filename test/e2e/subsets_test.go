@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 // prices in one version.
@@ -31,7 +30,7 @@ spec:
         - name: prices
           image: isthmesh/echo:dev
           args: [serve, --http, ":8080"]
-          readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
+          readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1, timeoutSeconds: 10}
 ---
 apiVersion: v1
 kind: Service
@@ -76,10 +75,10 @@ spec:
 func TestSubsetsAcrossMembers(t *testing.T) {
 	apply(t, "east", prices("v2")+"---"+pricesExport)
 	apply(t, "west", prices("v1")+"---"+pricesRule+"---"+pricesRoute)
-	kubectl(t, "east", "-n", "shop", "rollout", "status", "deployment/prices-v2", "--timeout=2m")
-	kubectl(t, "west", "-n", "shop", "rollout", "status", "deployment/prices-v1", "--timeout=2m")
+	kubectl(t, "east", "-n", "shop", "rollout", "status", "deployment/prices-v2", "--timeout=10m")
+	kubectl(t, "west", "-n", "shop", "rollout", "status", "deployment/prices-v1", "--timeout=10m")
 
-	eventually(t, time.Minute, "west's rule says that east doesn't define the subsets", func() error {
+	eventually(t, patience, "west's rule says that east doesn't define the subsets", func() error {
 		said := kubectl(t, "west", "-n", "shop", "get", "destinationrule", "prices", "-o", "jsonpath={.status.conditions}")
 		if !strings.Contains(said, "OtherMembersLeftOut") || !strings.Contains(said, "in member east too") {
 			return fmt.Errorf("conditions: %s", said)
@@ -87,7 +86,7 @@ func TestSubsetsAcrossMembers(t *testing.T) {
 		return nil
 	})
 	apply(t, "east", pricesRule)
-	eventually(t, time.Minute, "both versions answer", func() error {
+	eventually(t, patience, "both versions answer", func() error {
 		s, err := call(t, "west", "shop", "client", "http://prices.shop/", "--count", "20")
 		if err == nil && (s.Failed > 0 || len(s.ByHostname) != 2) {
 			err = fmt.Errorf("%+v", s)
@@ -102,7 +101,7 @@ func TestSubsetsAcrossMembers(t *testing.T) {
 			t.Errorf("%s got %d of 400 calls, want half of them", pod, n)
 		}
 	}
-	eventually(t, time.Minute, "nothing is left out any more", func() error {
+	eventually(t, patience, "nothing is left out any more", func() error {
 		if said := kubectl(t, "west", "-n", "shop", "get", "destinationrule", "prices", "-o", "jsonpath={.status.conditions}"); strings.Contains(said, "LeftOut") {
 			return fmt.Errorf("conditions: %s", said)
 		}

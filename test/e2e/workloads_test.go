@@ -28,7 +28,7 @@ spec:
 `
 
 const echoServing = `          args: [serve, --http, ":8080"]
-          readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
+          readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1, timeoutSeconds: 10}
 ---
 apiVersion: v1
 kind: Service

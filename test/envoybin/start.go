@@ -3,6 +3,8 @@
 package envoybin
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -44,7 +46,7 @@ func Start(t testing.TB, b *bootstrapv3.Bootstrap, ready string) {
 		_ = process.Wait()
 	}()
 	t.Cleanup(func() { <-ended })
-	deadline, tick := time.After(30*time.Second), time.NewTicker(20*time.Millisecond)
+	deadline, tick := time.After(2*time.Minute), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	for {
 		if c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", ready); err == nil {
@@ -62,13 +64,29 @@ func Start(t testing.TB, b *bootstrapv3.Bootstrap, ready string) {
 	}
 }
 
-// FreePort on the loopback interface, which nobody had a moment ago.
+// The ports that FreePort gives are below those that the kernel gives to connections
+// and to who listens on port 0: between a test's choice and its Envoy's start many do.
+const firstPort, ports = 30000, 2700
+
+// FreePort on the loopback interface. No other test gets it until this one ends, in
+// this process or another one: who holds a port listens on a socket of its name.
 func FreePort(t testing.TB) uint16 {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range ports {
+		port := firstPort + rand.IntN(ports)
+		held, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", fmt.Sprintf("@isthmesh-test-port-%d", port))
+		if err != nil {
+			continue
+		}
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			held.Close()
+			continue
+		}
+		l.Close()
+		t.Cleanup(func() { held.Close() })
+		return uint16(port)
 	}
-	defer l.Close()
-	return uint16(l.Addr().(*net.TCPAddr).Port)
+	t.Fatalf("no port from %d to %d is free", firstPort, firstPort+ports-1)
+	return 0
 }

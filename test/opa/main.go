@@ -52,24 +52,24 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, policy, *rpc, *web, *prefix)
+	var listen net.ListenConfig
+	first, err := listen.Listen(ctx, "tcp", *rpc)
+	if err != nil {
+		return err
+	}
+	second, err := listen.Listen(ctx, "tcp", *web)
+	if err != nil {
+		return errors.Join(err, first.Close())
+	}
+	return serve(ctx, policy, first, second, *prefix)
 }
 
-// serve both protocols until the context ends.
-func serve(ctx context.Context, policy *Policy, rpc, web, prefix string) error {
+// serve both protocols, gRPC on the first listener, until the context ends.
+func serve(ctx context.Context, policy *Policy, first, second net.Listener, prefix string) (err error) {
 	g := grpc.NewServer()
 	authv3.RegisterAuthorizationServer(g, &checker{policy: policy})
 	healthv1.RegisterHealthServer(g, health.NewServer())
 	h := &http.Server{Handler: handler{policy: policy, prefix: prefix}, ReadHeaderTimeout: 10 * time.Second}
-	var listen net.ListenConfig
-	first, err := listen.Listen(ctx, "tcp", rpc)
-	if err != nil {
-		return err
-	}
-	second, err := listen.Listen(ctx, "tcp", web)
-	if err != nil {
-		return errors.Join(err, first.Close())
-	}
 	failed := make(chan error, 2)
 	go func() { failed <- g.Serve(first) }()
 	go func() { failed <- h.Serve(second) }()

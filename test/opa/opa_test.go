@@ -113,10 +113,11 @@ func TestIdentity(t *testing.T) {
 
 // TestServe: both protocols, over the wire.
 func TestServe(t *testing.T) {
-	rpc, web := free(t), free(t)
+	policy, first, second := policyOf(t, ""), listen(t), listen(t)
+	rpc, web := first.Addr().String(), second.Addr().String()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- serve(ctx, policyOf(t, ""), rpc, web, "/check") }()
+	go func() { done <- serve(ctx, policy, first, second, "/check") }()
 	defer func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -128,7 +129,7 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	deadline, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	deadline, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	if h, err := healthv1.NewHealthClient(conn).Check(deadline, &healthv1.HealthCheckRequest{}); err != nil || h.GetStatus() != healthv1.HealthCheckResponse_SERVING {
 		t.Fatalf("health is %v: %v", h, err)
@@ -161,12 +162,11 @@ func TestServe(t *testing.T) {
 	}
 }
 
-func free(t *testing.T) string {
+func listen(t *testing.T) net.Listener {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return l
 }

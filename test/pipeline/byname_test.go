@@ -108,11 +108,16 @@ func TestUnknownHosts(t *testing.T) {
 	}
 	t.Run("OtherBytesGoWhereTheyWereMeantTo", func(t *testing.T) { converse(t, caller, "10.244.0.40:7070", "plain") })
 	t.Run("ServersOfTheMeshMaySpeakFirst", func(t *testing.T) {
-		start := time.Now()
-		converse(t, caller, "10.96.0.9:7071", "plain")
-		if took := time.Since(start); took > 4*time.Second {
-			t.Errorf("it was heard after %v", took)
+		// What waits for the client does so for five seconds each time; who is slow isn't each time.
+		var took time.Duration
+		for range 5 {
+			start := time.Now()
+			converse(t, caller, "10.96.0.9:7071", "plain")
+			if took = time.Since(start); took < 4*time.Second {
+				return
+			}
 		}
+		t.Errorf("it was heard after %v", took)
 	})
 	t.Run("TLSGoesWhereItWasMeantTo", func(t *testing.T) {
 		answer, err := overTLS(t, caller, "10.244.0.40:9443", &tls.Config{ServerName: "outside.example", RootCAs: root.Pool(), MinVersion: tls.VersionTLS12})

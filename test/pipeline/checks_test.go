@@ -42,7 +42,8 @@ func (c *control) Authenticate(context.Context) (*authn.Caller, error) {
 	return &authn.Caller{Namespace: "istio-system", ServiceAccount: "istio-eastwestgateway"}, nil
 }
 
-func (c *control) restart() {
+// restart returns what the new one says before anybody has told it anything.
+func (c *control) restart() (unreached string) {
 	c.t.Helper()
 	s, err := hds.New(hds.Options{Authenticator: c})
 	if err != nil {
@@ -52,7 +53,9 @@ func (c *control) restart() {
 	c.t.Cleanup(cancel)
 	go func() { _ = s.Run(ctx) }()
 	s.Update(c.mesh)
+	unreached = unreachedBy(s)
 	c.current.Store(s)
+	return unreached
 }
 
 // StreamHealthCheck lasts until the control plane is another one.
@@ -75,9 +78,11 @@ func (m *mortal) Recv() (*healthv3.HealthCheckRequestOrEndpointHealthResponse, e
 }
 
 // unreached addresses, joined by spaces.
-func (c *control) unreached() string {
+func (c *control) unreached() string { return unreachedBy(c.current.Load()) }
+
+func unreachedBy(s *hds.Server) string {
 	var out []string
-	for _, g := range c.current.Load().Unreached() {
+	for _, g := range s.Unreached() {
 		out = append(out, g.Address)
 	}
 	return strings.Join(out, " ")
@@ -181,8 +186,7 @@ func TestGatewayChecks(t *testing.T) {
 	restoreOne := one.Swallow("10.244.1.0/24")
 	t.Run("OneIsSilent", func(t *testing.T) { settle(t, eastOne); calls(t) })
 	t.Run("ControlPlaneRestarts", func(t *testing.T) {
-		c.restart()
-		if got := c.unreached(); got != "" {
+		if got := c.restart(); got != "" {
 			t.Errorf("unreached are %s before anybody said so", got)
 		}
 		settle(t, eastOne)

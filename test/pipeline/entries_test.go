@@ -225,7 +225,7 @@ func TestServiceEntries(t *testing.T) {
 			}
 			defer func() { _ = conn.Close() }()
 			secure := tls.Client(conn, &tls.Config{ServerName: call.sni, RootCAs: root.Pool(), MinVersion: tls.VersionTLS12})
-			_ = secure.SetDeadline(time.Now().Add(20 * time.Second))
+			_ = secure.SetDeadline(time.Now().Add(eventually))
 			if b, err := io.ReadAll(secure); err != nil || string(b) != "served "+call.sni {
 				t.Errorf("%v %q", err, b)
 			}
@@ -249,7 +249,7 @@ func answerTLS(t *testing.T, p *rig.Pod, address string, pair tls.Certificate) {
 					_, _ = io.WriteString(secure, "served "+secure.ConnectionState().ServerName)
 					// To close before everything is read would reset the connection.
 					_ = secure.CloseWrite()
-					_ = secure.SetReadDeadline(time.Now().Add(30 * time.Second))
+					_ = secure.SetReadDeadline(time.Now().Add(eventually))
 					_, _ = io.Copy(io.Discard, secure)
 				}
 			}()

@@ -71,7 +71,7 @@ func greet(p *rig.Pod, port int) {
 }
 
 func client(p *rig.Pod) *http.Client {
-	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+	return &http.Client{Timeout: eventually, Transport: &http.Transport{
 		DialContext: func(_ context.Context, _, address string) (net.Conn, error) { return p.Dial(address) },
 	}}
 }
@@ -224,7 +224,7 @@ func converse(t *testing.T, from *rig.Pod, address, name string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(eventually))
 	r := bufio.NewReader(conn)
 	if line, err := r.ReadString('\n'); err != nil || line != "I am "+name+"\n" {
 		t.Fatalf("%v %q", err, line)
@@ -245,7 +245,7 @@ func overTLS(t *testing.T, from *rig.Pod, address string, config *tls.Config) (s
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(eventually))
 	c := tls.Client(conn, config)
 	if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: reviews\r\nConnection: close\r\n\r\n")); err != nil {
 		return "", err

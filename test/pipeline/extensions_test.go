@@ -112,7 +112,7 @@ func (e *extending) try(objects string) error {
 	in.Modules, in.ModuleFailures = fetched.Modules, fetched.Failures
 	e.result = ingest.Build(in, e.result)
 	e.fetcher.Want(e.result.WantedModules())
-	late := time.After(30 * time.Second)
+	late := time.After(eventually)
 	for !e.fetcher.Settled(e.result.WantedModules()) {
 		select {
 		case <-e.changed:
@@ -185,7 +185,7 @@ func (e *extending) becomes(status int, value string) {
 	e.t.Helper()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
-	late := time.After(20 * time.Second)
+	late := time.After(eventually)
 	for {
 		s, added, _ := e.call(0)
 		if s == status && added == value {

@@ -174,14 +174,14 @@ func TestAccessLogAndTap(t *testing.T) {
 		select {
 		case e := <-logged:
 			of[e.GetRequest().GetPath()] = e.GetResponse().GetResponseCode().GetValue()
-		case <-time.After(30 * time.Second):
+		case <-time.After(eventually):
 			t.Fatalf("logged is %v only", of)
 		}
 	}
 	if of["/plain"] != 200 || of["/tapped"] != 200 {
 		t.Errorf("logged are %v", of)
 	}
-	deadline, tick := time.After(30*time.Second), time.NewTicker(20*time.Millisecond)
+	deadline, tick := time.After(eventually), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	for {
 		files, _ := filepath.Glob(dir + "/tap*")
@@ -233,11 +233,15 @@ spec:
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(eventually))
 		_, _ = fmt.Fprintf(c, "PROXY TCP4 192.0.2.77 192.0.2.1 1000 80\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n")
 		answer := make([]byte, 16<<10)
 		n := 0
-		for n < len(answer) && !strings.Contains(string(answer[:n]), "X-Forwarded-For") {
+		for n < len(answer) {
+			// The whole line.
+			if _, line, ok := strings.Cut(string(answer[:n]), "header X-Forwarded-For="); ok && strings.Contains(line, "\n") {
+				break
+			}
 			m, err := c.Read(answer[n:])
 			if n += m; err != nil {
 				break

@@ -3,6 +3,7 @@
 package pipeline_test
 
 import (
+	"bufio"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -194,7 +195,10 @@ func TestGatewayHTTP2(t *testing.T) {
 }
 
 // conversation is a TLS connection through the gateway with a client of its own.
-type conversation struct{ *tls.Conn }
+type conversation struct {
+	*tls.Conn
+	answers *bufio.Reader
+}
 
 func (f *federation) open(t *testing.T, sni string) conversation {
 	t.Helper()
@@ -204,21 +208,28 @@ func (f *federation) open(t *testing.T, sni string) conversation {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	leaf := f.root.Leaf("spiffe://west.example/ns/shop/sa/client")
-	return conversation{tls.Client(conn, leaf.TLS(t, sni, "istio-http/1.1"))}
+	secured := tls.Client(conn, leaf.TLS(t, sni, "istio-http/1.1"))
+	return conversation{secured, bufio.NewReader(secured)}
 }
 
-// ask sends a request and reads the answer.
+// ask sends a request and reads the answer, all of it: it may come in pieces.
 func (c conversation) ask() error {
-	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(eventually))
 	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: reviews\r\n\r\n"); err != nil {
 		return err
 	}
-	b := make([]byte, 4096)
-	n, err := c.Read(b)
-	if err == nil && !strings.HasPrefix(string(b[:n]), "HTTP/1.1 200") {
-		err = fmt.Errorf("answer %q", b[:n])
+	answer, err := http.ReadResponse(c.answers, nil)
+	if err != nil {
+		return err
 	}
-	return err
+	defer func() { _ = answer.Body.Close() }()
+	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("answer %s", answer.Status)
+	}
+	return nil
 }
 
 // export a service of east, or withdraw it.

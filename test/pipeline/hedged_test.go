@@ -26,11 +26,11 @@ spec:
 func TestHedged(t *testing.T) {
 	y := newYard(t, "near")
 	a := y.pods["near"]
-	const perTry = 400 * time.Millisecond
+	const perTry = time.Second
 	y.push(
 		service("hedged", 1, "80/HTTP", "10.244.1.1:8080")+service("plain", 2, "80/HTTP", "10.244.1.1:8080"),
-		routed("hedged", "retries: {attempts: 1, perTryTimeout: 0.4s, retryOn: gateway-error}")+
-			routed("plain", "retries: {attempts: 1, perTryTimeout: 0.4s, retryOn: gateway-error}")+hedging,
+		routed("hedged", "retries: {attempts: 1, perTryTimeout: 1s, retryOn: gateway-error}")+
+			routed("plain", "retries: {attempts: 1, perTryTimeout: 1s, retryOn: gateway-error}")+hedging,
 	)
 	// The first try answers once there is a second, which says nothing.
 	tries := func() (do http.HandlerFunc, n *atomic.Int64, cancelled chan struct{}) {

@@ -130,7 +130,7 @@ func TestIngressListeners(t *testing.T) {
 		}
 		defer func() { _ = c.Close() }()
 		conn := tls.Client(c, &tls.Config{RootCAs: root.Pool(), ServerName: "tls.example"}) //nolint:gosec // the server's limits count
-		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(eventually))
 		if _, err := conn.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")); err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +201,7 @@ func overTLSFor(t *testing.T, from *rig.Pod, address, host string, config *tls.C
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(eventually))
 	c := tls.Client(conn, config)
 	if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n")); err != nil {
 		return "", err

@@ -148,7 +148,7 @@ func (f *front) call(c *http.Client, url, host string) (status int, body string,
 // client of a host, whoever verifies its certificate.
 func (f *front) client(config *tls.Config) *http.Client {
 	return &http.Client{
-		Timeout:       30 * time.Second,
+		Timeout:       eventually,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			TLSClientConfig: config, ForceAttemptHTTP2: true,
@@ -293,7 +293,7 @@ func TestIngress(t *testing.T) {
 		listeners := f.gateway.Stat("listener_manager.listener_in_place_updated") + f.gateway.Stat("listener_manager.listener_modified")
 		chain, key := root.Server("a.example", "new.example")
 		f.push(secret("a", chain, key, nil), secret("b", bChain, bKey, nil), secret("m", mChain, mKey, root.PEM()))
-		for end := time.Now().Add(20 * time.Second); ; {
+		for end := time.Now().Add(eventually); ; {
 			if _, _, shown := f.call(as(), "https://a.example:8443/", "a.example"); slices.Contains(shown, "new.example") {
 				break
 			}

@@ -42,7 +42,7 @@ func TestIngressDatagrams(t *testing.T) {
 	got := map[string]int{}
 	for range 80 {
 		c := f.outside.DialUDP("10.244.2.9:5300")
-		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(eventually))
 		if _, err := c.Write([]byte("?")); err != nil {
 			t.Fatal(err)
 		}

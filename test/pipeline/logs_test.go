@@ -20,6 +20,7 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/ingest/manifest"
 	"github.com/isthmesh/isthmesh/controlplane/model"
 	"github.com/isthmesh/isthmesh/controlplane/snapshot"
+	"github.com/isthmesh/isthmesh/test/pipeline/rig"
 )
 
 // providers of access logs; the file's directory comes in.
@@ -86,9 +87,9 @@ func (y *logyard) logs(config, telemetries string) []model.Problem {
 	y.page.Push(y.previous)
 	y.gateway.Push(y.previous)
 	// Connections that were there before are logged as they were.
-	until(y.T, "no older listener takes a call", func() bool {
-		return y.page.Stat("listener_manager.total_listeners_draining") == 0 && y.gateway.Stat("listener_manager.total_listeners_draining") == 0
-	})
+	for _, p := range []*rig.Proxy{y.page, y.gateway} {
+		drained(y.T, p)
+	}
 	return append(c.Problems, y.previous.Problems()...)
 }
 

@@ -34,7 +34,7 @@ func TestConnectionPools(t *testing.T) {
 	add("turns", "80/HTTP", at, "{http: {maxRequestsPerConnection: 2}}")
 	add("aging", "80/HTTP", at, "{tcp: {maxConnectionDuration: 0.5s}}")
 	add("unreached", "80/HTTP", "10.244.77.77:8080", "{tcp: {connectTimeout: 0.2s}}")
-	add("bytes", "7070/TCP", "10.244.1.1:7070", "{tcp: {maxConnections: 2, idleTimeout: 1s}}")
+	add("bytes", "7070/TCP", "10.244.1.1:7070", "{tcp: {idleTimeout: 1s}}")
 	add("brief", "7070/TCP", "10.244.1.1:7070", "{tcp: {maxConnectionDuration: 1s}}")
 	add("plain", "80/HTTP", at, "")
 	add("upgraded", "80/HTTP", at, "{http: {h2UpgradePolicy: UPGRADE}}")
@@ -44,6 +44,7 @@ func TestConnectionPools(t *testing.T) {
 	add("odd", "7070/TCP", "10.244.1.1:7070", "{tcp: {maxConnectionDuration: 1s}, http: {idleTimeout: 0.1s, h2UpgradePolicy: UPGRADE, maxRequestsPerConnection: 1, maxConcurrentStreams: 1, http2KeepAlive: {interval: 0.1s, timeout: 0.1s}}}")
 	add("patient", "80/HTTP", at, "{tcp: {idleTimeout: 0.5s}}")
 	add("front", "80/HTTP", at, "")
+	add("few", "7070/TCP", "10.244.1.1:7070", "{tcp: {maxConnections: 2}}")
 	objects.WriteString("---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: front, namespace: shop}\n" +
 		"spec: {hosts: [front], http: [{route: [{destination: {host: encrypted, port: {number: 443}}}]}]}\n")
 	objects.WriteString(routed("retries", "retries: {attempts: 3, retryOn: gateway-error}"))
@@ -89,9 +90,10 @@ func TestConnectionPools(t *testing.T) {
 	t.Run("MaxRequests", func(t *testing.T) { together(t, "two") })
 	t.Run("MaxConcurrentStreams", func(t *testing.T) {
 		do, release := held()
+		c := clientHTTP2(y.caller)
+		y.call(c, "streams") // what comes together then is all on one connection, and thread
 		a.answers(do)
 		defer a.answers(nil)
-		c := clientHTTP2(y.caller)
 		var wg sync.WaitGroup
 		for range 6 {
 			wg.Go(func() { y.call(c, "streams") })
@@ -164,13 +166,13 @@ func TestConnectionPools(t *testing.T) {
 		until(t, "the connection is closed", func() bool { return y.stat("patient", "upstream_cx_idle_timeout") > 0 })
 	})
 	t.Run("HTTPSettingsOfBytes", func(t *testing.T) {
-		conn, err := y.caller.Dial("10.96.1.15:7070")
+		began := time.Now()
+		conn, err := y.caller.Dial(y.vip("odd"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = conn.Close() }()
 		_ = conn.SetDeadline(time.Now().Add(eventually))
-		began := time.Now()
 		// It ends when connections of TCP do, not when those of HTTP would.
 		got, err := io.ReadAll(conn)
 		if took := time.Since(began); err != nil || len(got) == 0 || took < 900*time.Millisecond {
@@ -189,13 +191,13 @@ func TestConnectionPools(t *testing.T) {
 	// ends says how a connection ends that says nothing after the first words.
 	ends := func(t *testing.T, address string, words bool) time.Duration {
 		t.Helper()
+		began := time.Now() // the proxy's clock may run before Dial returns
 		conn, err := y.caller.Dial(address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = conn.Close() }()
-		began := time.Now()
-		_ = conn.SetDeadline(began.Add(eventually))
+		_ = conn.SetDeadline(time.Now().Add(eventually))
 		if words {
 			stop := make(chan struct{})
 			defer close(stop)
@@ -218,27 +220,28 @@ func TestConnectionPools(t *testing.T) {
 		return time.Since(began)
 	}
 	t.Run("TCPIdleTimeout", func(t *testing.T) {
-		if took := ends(t, "10.96.1.9:7070", false); took < 900*time.Millisecond {
+		if took := ends(t, y.vip("bytes"), false); took < 900*time.Millisecond {
 			t.Errorf("closed after %v, which is too soon", took)
 		}
 	})
 	t.Run("TCPMaxConnectionDuration", func(t *testing.T) {
-		if took := ends(t, "10.96.1.10:7070", true); took < 900*time.Millisecond {
+		if took := ends(t, y.vip("brief"), true); took < 900*time.Millisecond {
 			t.Errorf("closed after %v, which is too soon", took)
 		}
 	})
 	t.Run("TCPMaxConnections", func(t *testing.T) {
 		for range 2 {
-			conn, err := y.caller.Dial("10.96.1.9:7070")
+			conn, err := y.caller.Dial(y.vip("few"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer func() { _ = conn.Close() }()
+			_ = conn.SetDeadline(time.Now().Add(eventually))
 			if _, err := conn.Read(make([]byte, 8)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		conn, err := y.caller.Dial("10.96.1.9:7070")
+		conn, err := y.caller.Dial(y.vip("few"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +250,7 @@ func TestConnectionPools(t *testing.T) {
 		if n, err := conn.Read(make([]byte, 8)); err == nil {
 			t.Errorf("a third connection got %d bytes", n)
 		}
-		if y.stat("bytes", "upstream_cx_overflow") == 0 {
+		if y.stat("few", "upstream_cx_overflow") == 0 {
 			t.Error("it was not for their number")
 		}
 	})

@@ -40,8 +40,8 @@ func TestRecovery(t *testing.T) {
 	within := func(t *testing.T, service, pod string) {
 		t.Helper()
 		began := time.Now()
-		y.among(t, service, pod)
-		if took := time.Since(began); took > soon {
+		// How long the calls take that show it is the machine's affair.
+		if took := y.among(t, service, pod).Sub(began); took > soon {
 			t.Errorf("it took %v until %s answered", took, pod)
 		}
 	}
@@ -99,7 +99,9 @@ spec:
 	among := func(t *testing.T, pod string, limit time.Duration) {
 		t.Helper()
 		began := time.Now()
+		var since time.Time
 		until(t, pod+" answers", func() bool {
+			since = time.Now()
 			for range 20 {
 				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://240.240.0.7:80/", nil)
 				if err != nil {
@@ -117,7 +119,7 @@ spec:
 			}
 			return true
 		})
-		if took := time.Since(began); took > limit {
+		if took := since.Sub(began); took > limit {
 			t.Errorf("it took %v until %s answered", took, pod)
 		}
 	}

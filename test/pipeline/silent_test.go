@@ -74,7 +74,7 @@ func TestSilentConnection(t *testing.T) {
 		}
 		defer conn.Close()
 		conns[name] = func(t *testing.T) {
-			if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			if err := conn.SetDeadline(time.Now().Add(eventually)); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: reviews\r\nConnection: close\r\n\r\n"); err != nil {

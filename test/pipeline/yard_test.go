@@ -21,8 +21,8 @@ import (
 	"github.com/isthmesh/isthmesh/test/pipeline/rig"
 )
 
-// eventually is how long a test waits for what must come.
-const eventually = 30 * time.Second
+// eventually is how long a test waits for what must come, in a slow minute too.
+const eventually = 90 * time.Second
 
 // yard is a sidecar that is real, and pods without one whose answers a test
 // decides. They are 10.244.1.1:8080 and so on, in the order in which they were named.
@@ -124,15 +124,27 @@ func (y *yard) seen(service string, n int) map[string]bool {
 	return out
 }
 
-// among says that calls come to reach these pods, all of them and no others.
-// Envoy tells its threads of ejections once a second.
-func (y *yard) among(t *testing.T, service string, pods ...string) {
+// among says that calls come to reach these pods, all of them and no others, and
+// since when: all calls from then on did. Envoy tells its threads of ejections once a second.
+func (y *yard) among(t *testing.T, service string, pods ...string) (since time.Time) {
 	t.Helper()
 	want := map[string]bool{}
 	for _, p := range pods {
 		want[p] = true
 	}
-	until(t, fmt.Sprintf("%v answer for %s", pods, service), func() bool { return maps.Equal(y.seen(service, 20*len(pods)), want) })
+	until(t, fmt.Sprintf("%v answer for %s", pods, service), func() bool {
+		since = time.Now()
+		seen := map[string]bool{}
+		for range 20 * len(pods) {
+			pod := y.get(service).pod
+			if !want[pod] {
+				return false
+			}
+			seen[pod] = true
+		}
+		return maps.Equal(seen, want)
+	})
+	return since
 }
 
 // spread of n calls over pods, made by eight callers at a time.

@@ -114,7 +114,7 @@ func serveSnapshot(t *testing.T, s *snapshot.Snapshot) *grpc.ClientConn {
 // the keys have too, if they come at all. It returns whose keys came.
 func askSecrets(t *testing.T, conn *grpc.ClientConn, kind, namespace, pod string, sotw bool) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), "namespace", namespace), 20*time.Second)
+	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(t.Context(), "namespace", namespace), time.Minute)
 	defer cancel()
 	labels := must[*structpb.Struct](t)(structpb.NewStruct(map[string]any{"NAMESPACE": namespace, "LABELS": map[string]any{"istio": "ingress"}}))
 	node := &corev3.Node{Id: fmt.Sprintf("%s~10.0.0.1~%s.%s~%s.svc.cluster.local", kind, pod, namespace, namespace), Metadata: labels}

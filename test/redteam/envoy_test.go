@@ -52,7 +52,7 @@ func greet(t testing.TB, config *tls.Config) string {
 			}
 			serving.Go(func() {
 				defer func() { _ = conn.Close() }()
-				_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+				_ = conn.SetDeadline(time.Now().Add(time.Minute))
 				_, _ = io.WriteString(conn, greeting)
 				_, _ = conn.Read(make([]byte, 1)) // until the peer goes
 			})
@@ -208,7 +208,7 @@ func (p *proxy) json(socket *corev3.TransportSocket) json.RawMessage {
 // wait until all listeners have their secrets and a port.
 func (p *proxy) wait(listeners int) {
 	p.t.Helper()
-	admin := http.Client{Timeout: time.Second, Transport: &http.Transport{
+	admin := http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext:       func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", p.path("admin")) },
 	}}
@@ -262,7 +262,7 @@ func (p *proxy) outcome(name string, connect func(address string) (net.Conn, err
 	before := p.lines(name)
 	conn, err := connect(p.ports[name])
 	if err == nil {
-		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 		got := make([]byte, len(greeting))
 		_, err = io.ReadFull(conn, got)
 		admitted = err == nil && string(got) == greeting

@@ -142,7 +142,7 @@ func workload(t testing.TB, root *trust.Root, i issuer, namespace, account strin
 	go func() { _ = server.Serve(listener) }()
 	defer server.Stop()
 
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	token := api.Issue(authntest.Token{Namespace: namespace, ServiceAccount: account})
 	return must[*csr.Leaf](t)(requester(t, root, i.domain, namespace, account, listener.Addr().String(), token).Request(ctx))

@@ -5,7 +5,7 @@ package redteam
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/isthmesh/isthmesh/test/goroutines"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goroutines.Verify(m) }

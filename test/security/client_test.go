@@ -4,6 +4,7 @@ package security_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 )
 
 // patience with one call; an answer, or a closed connection, comes long before.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // clients keep connections of one scenario open.
 type clients struct {
@@ -131,7 +132,7 @@ func (c *clients) request(call security.Call) (int, *http.Response, error) {
 
 // unless it took too long, a connection that fails is an answer.
 func unless(err error) error {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("no answer: %w", err)
 	}
 	return nil

@@ -94,7 +94,7 @@ func static(t testing.TB, port uint16, http2 bool) *envoy.Resource {
 	t.Helper()
 	name := envoy.Outbound(port, "authz.shop.svc.cluster.local")
 	c := &clusterv3.Cluster{
-		Name: name, ConnectTimeout: durationpb.New(time.Second), ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+		Name: name, ConnectTimeout: durationpb.New(time.Minute), ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
 		LoadAssignment: &endpointv3.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{
 			LbEndpoints: []*endpointv3.LbEndpoint{{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: envoy.Address(far, port)}}}},
 		}}},

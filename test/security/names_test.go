@@ -5,6 +5,7 @@ package security_test
 import (
 	"crypto/tls"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	networkingapi "istio.io/api/networking/v1alpha3"
@@ -20,11 +21,9 @@ func TestReplay21Servers(t *testing.T) {
 	server := w.behind.Listen("0.0.0.0:8443")
 	// A session that is resumed shows no certificate.
 	shown := &tls.Config{SessionTicketsDisabled: true} //nolint:gosec // as it comes
-	names := make(chan []string, 1)
+	var names atomic.Pointer[[]string]
 	shown.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		n := <-names
-		names <- n
-		pair := w.root.Pair(n...)
+		pair := w.root.Pair(*names.Load()...)
 		return &pair, nil
 	}
 	serveHTTP(tls.NewListener(server, shown))
@@ -48,11 +47,7 @@ func TestReplay21Servers(t *testing.T) {
 		{"ByHostTwoLabels", "", nil, []string{"*.example.com"}, 503},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			select {
-			case <-names:
-			default:
-			}
-			names <- c.shown
+			names.Store(&c.shown)
 			in := &w.gate.input
 			in.Istio.DestinationRules = []*networking.DestinationRule{{Spec: networkingapi.DestinationRule{
 				Host: "outside.example",

@@ -71,8 +71,12 @@ func (s *story) call(verb string, words []string) error {
 	answers := p.run(one)
 	err := judge(answers, wants)
 	if err != nil && errIsShare(err) {
-		// A share is a matter of chance: as much again must mend it.
-		err = judge(append(answers, p.run(one)...), wants)
+		// A share is a matter of chance: three times as much again must mend it. Of 1,200 calls
+		// three points are 2.6 times what chance moves a fifth by, of 4,800 more than five times.
+		for range 3 {
+			answers = append(answers, p.run(one)...)
+		}
+		err = judge(answers, wants)
 	}
 	return err
 }

@@ -127,10 +127,17 @@ func (s *story) step(line string) error {
 		}
 	case "stat":
 		least, err := strconv.Atoi(rest[2])
-		if got := s.w.proxies[rest[0]].Stat(rest[1]); err == nil && got < least {
-			err = fmt.Errorf("it is %d", got)
+		if err != nil {
+			return err
 		}
-		return err
+		// A proxy may count what it has answered a moment later.
+		got := 0
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); wait(s.t.Context(), 20*time.Millisecond) {
+			if got = s.w.proxies[rest[0]].Stat(rest[1]); got >= least {
+				return nil
+			}
+		}
+		return fmt.Errorf("it is %d", got)
 	case "stop", "start":
 		port, err := strconv.Atoi(rest[1])
 		if err != nil {
@@ -216,11 +223,11 @@ func (s *story) seen(words []string) error {
 	}
 	// Mirrored requests may still be on their way: until none came for a while.
 	n, quiet := 0, time.Now()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); wait(s.t.Context(), 20*time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); wait(s.t.Context(), 20*time.Millisecond) {
 		if more := s.w.apps[words[0]].arrived()[words[1]]; more > 0 {
 			n, quiet = n+more, time.Now()
 		}
-		if n >= low && time.Since(quiet) > 200*time.Millisecond {
+		if n >= low && time.Since(quiet) > 500*time.Millisecond {
 			break
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	mdns "github.com/miekg/dns"
 
@@ -76,6 +77,9 @@ func start(t *testing.T, s *dns.Server) string {
 	}
 }
 
+// patient is a client that waits for a busy machine.
+var patient = &mdns.Client{Timeout: time.Minute}
+
 func records(n int) func(q *mdns.Msg) *mdns.Msg {
 	return func(q *mdns.Msg) *mdns.Msg {
 		answer := new(mdns.Msg).SetReply(q)
@@ -141,9 +145,9 @@ func TestServer(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			s := dns.New(c.servers)
+			s := dns.NewPatient(c.servers)
 			s.Set(c.table)
-			client := mdns.Client{Net: c.network}
+			client := mdns.Client{Net: c.network, Timeout: time.Minute}
 			answer, _, err := client.Exchange(c.ask, start(t, s))
 			if err != nil {
 				t.Fatal(err)
@@ -180,7 +184,7 @@ func TestAnswersRotate(t *testing.T) {
 	s.Set(testTable())
 	at, firsts := start(t, s), map[string]bool{}
 	for range 100 {
-		answer, err := mdns.Exchange(new(mdns.Msg).SetQuestion("api.example.com.", mdns.TypeA), at)
+		answer, _, err := patient.Exchange(new(mdns.Msg).SetQuestion("api.example.com.", mdns.TypeA), at)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +199,7 @@ func TestAnswersRotate(t *testing.T) {
 // TestNewIDUpstream: who saw the pod's question cannot forge the answer to ours.
 func TestNewIDUpstream(t *testing.T) {
 	seen := make(chan uint16, 16)
-	s := dns.New([]netip.AddrPort{nameserver(t, func(_ string, q *mdns.Msg) *mdns.Msg {
+	s := dns.NewPatient([]netip.AddrPort{nameserver(t, func(_ string, q *mdns.Msg) *mdns.Msg {
 		seen <- q.Id
 		return records(1)(q)
 	})})
@@ -203,7 +207,7 @@ func TestNewIDUpstream(t *testing.T) {
 	const questions = 8
 	for range questions {
 		q := new(mdns.Msg).SetQuestion("example.net.", mdns.TypeA)
-		answer, err := mdns.Exchange(q, at)
+		answer, _, err := patient.Exchange(q, at)
 		if err != nil {
 			t.Fatal(err)
 		}

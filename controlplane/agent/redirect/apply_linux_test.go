@@ -24,6 +24,9 @@ const (
 	pod        = "10.9.0.2"
 	outside    = "10.9.0.1"
 	nameserver = "10.9.0.10"
+
+	// patience with answers; all come.
+	patience = 30 * time.Second
 )
 
 // namespace runs functions on a thread with a network namespace of its own,
@@ -130,7 +133,7 @@ func answerUDP(t *testing.T, name, address string) {
 
 // ask connects and returns what comes back.
 func ask(network, from, to string) string {
-	d := net.Dialer{Timeout: 2 * time.Second}
+	d := net.Dialer{Timeout: patience}
 	if from != "" {
 		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
 	}
@@ -139,7 +142,7 @@ func ask(network, from, to string) string {
 		return err.Error()
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	if network == "udp4" {
 		if _, err := c.Write([]byte("?")); err != nil {
 			return err.Error()
@@ -270,7 +273,7 @@ func askFrom(from *net.UDPAddr) string {
 		return err.Error()
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	_, _ = c.Write([]byte("?"))
 	buf := make([]byte, 64)
 	n, err := c.Read(buf)

@@ -38,8 +38,9 @@ import (
 	"github.com/isthmesh/isthmesh/test/envoybin"
 )
 
-// patience is how long anything real may take on a busy machine.
-const patience = 30 * time.Second
+// patience is how long anything real may take on a busy machine: a dozen Envoys may
+// start together, and a slow minute may have begun.
+const patience = 2 * time.Minute
 
 // Proxy is a running Envoy.
 type Proxy struct {

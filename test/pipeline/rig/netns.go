@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"runtime"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,13 +21,15 @@ import (
 // which ends with the thread.
 type namespace struct {
 	work chan func()
+	// ended is closed when the test ends; nothing runs inside from then on.
+	ended chan struct{}
 	// path by which other processes find the namespace.
 	path string
 }
 
 func newNamespace(t testing.TB) *namespace {
 	t.Helper()
-	ns := &namespace{work: make(chan func())}
+	ns := &namespace{work: make(chan func()), ended: make(chan struct{})}
 	ready := make(chan error)
 	go func() {
 		// Never unlocked: the thread, and with it the namespace, dies here.
@@ -36,23 +37,34 @@ func newNamespace(t testing.TB) *namespace {
 		err := unix.Unshare(unix.CLONE_NEWNET)
 		ns.path = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
 		ready <- err
-		for f := range ns.work {
-			f()
+		for {
+			select {
+			case f := <-ns.work:
+				f()
+			case <-ns.ended:
+				return
+			}
 		}
 	}()
 	if err := <-ready; err != nil {
 		t.Fatalf("make a network namespace (the test must run as root): %v", err)
 	}
-	t.Cleanup(func() { close(ns.work) })
+	t.Cleanup(func() { close(ns.ended) })
 	ns.ip(t, "link", "set", "lo", "up")
 	return ns
 }
 
-// do runs a function inside. Sockets that it opens stay inside for life.
-func (ns *namespace) do(f func()) {
+// do runs a function inside. Sockets that it opens stay inside for life. It is
+// false, and nothing was run, when the test has ended: clients may still dial then.
+func (ns *namespace) do(f func()) bool {
 	done := make(chan struct{})
-	ns.work <- func() { defer close(done); f() }
-	<-done
+	select {
+	case ns.work <- func() { defer close(done); f() }:
+		<-done
+		return true
+	case <-ns.ended:
+		return false
+	}
 }
 
 func (ns *namespace) ip(t testing.TB, args ...string) {
@@ -191,7 +203,9 @@ func (p *Pod) Listen(address string) net.Listener {
 func (p *Pod) Dial(address string) (net.Conn, error) {
 	var c net.Conn
 	var err error
-	d := net.Dialer{Timeout: 5 * time.Second}
-	p.ns.do(func() { c, err = d.DialContext(p.t.Context(), "tcp4", address) })
+	d := net.Dialer{Timeout: patience}
+	if !p.ns.do(func() { c, err = d.DialContext(p.t.Context(), "tcp4", address) }) {
+		err = net.ErrClosed
+	}
 	return c, err
 }
