@@ -3,14 +3,18 @@
 package v1alpha1_test
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"github.com/isthmesh/isthmesh/controllers/definition"
 	"github.com/isthmesh/isthmesh/test/apiserver"
 )
 
@@ -84,6 +88,10 @@ func TestCreate(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			c, o := strict(t), parse(t, test.object)
+			judged := &unstructured.Unstructured{}
+			if text, err := o.MarshalJSON(); err != nil || judged.UnmarshalJSON(text) != nil {
+				t.Fatal(err)
+			}
 			err := c.Create(t.Context(), o)
 			if err == nil {
 				defer remove(t, c, o)
@@ -91,8 +99,33 @@ func TestCreate(t *testing.T) {
 			if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
 				t.Errorf("got %v, want %q in it", err, test.err)
 			}
+			// Without a server the definition says the same.
+			errors, unknown := defined(t, o.GetKind()).Judge(t.Context(), judged.Object)
+			text := fmt.Sprint(errors.ToAggregate(), unknown)
+			if refused := len(errors)+len(unknown) > 0; refused != (err != nil) || len(errors) > 0 && !strings.Contains(text, test.err) {
+				t.Errorf("without a server it is %s, want %q in it", text, test.err)
+			}
+			if err == nil {
+				if diff := cmp.Diff(o.Object["spec"], judged.Object["spec"]); diff != "" {
+					t.Errorf("defaults (-server +definition):\n%s", diff)
+				}
+			}
 		})
 	}
+}
+
+// defined is the definition of a kind.
+func defined(t *testing.T, kind string) *definition.Definition {
+	t.Helper()
+	manifest, err := os.ReadFile("../../config/crd/bases/federation.isthmesh.dev_" + strings.ToLower(kind) + "s.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := definition.Read(manifest)
+	if err != nil || len(read) != 1 || read[0].Kind != kind {
+		t.Fatalf("read %v: %v", read, err)
+	}
+	return read[0]
 }
 
 // TestUpdate: what can't be changed says so.

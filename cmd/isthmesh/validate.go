@@ -5,9 +5,11 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -15,6 +17,7 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
+	"github.com/isthmesh/isthmesh/controllers/status"
 	"github.com/isthmesh/isthmesh/controlplane/ingest"
 	"github.com/isthmesh/isthmesh/controlplane/ingest/manifest"
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -34,14 +37,20 @@ func newValidateCommand() *cobra.Command {
 		Use:   "validate -f objects.yaml",
 		Short: "Say what the mesh will make of objects, each by itself",
 		Long: `Say what the mesh will make of objects, each by itself: the verdicts of the
-admission webhook, without a cluster. An error is a reason not to store the
+admission webhooks, without a cluster. An error is a reason not to store the
 object; a warning is a field that has no effect. Each finding has a code, the
 object, the field, what is wrong and what mends it. It ends with status 1 when
-there are errors.`,
+there are errors.
+
+MeshFederations and MeshMembers are judged by their definitions, and beside
+those that are given with them. Which objects are of kinds that no mesh reads,
+such as Deployments, is said on the standard error.`,
 		Example: `  isthmesh validate -f virtual-service.yaml
   kubectl get virtualservices -A -o yaml | isthmesh validate -f - -o json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.InOrStdin(), cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
 	}
 	f := cmd.Flags()
 	f.StringSliceVarP(&o.files, "filename", "f", nil, "files of Kubernetes objects, - for the standard input")
@@ -56,7 +65,7 @@ func defaultSettings() model.Settings {
 	return model.Settings{RootNamespace: "istio-system", TrustDomain: "cluster.local", DomainSuffix: "cluster.local", Cluster: "Kubernetes"}
 }
 
-func (o *validateOptions) run(in io.Reader, out io.Writer) error {
+func (o *validateOptions) run(ctx context.Context, in io.Reader, out, info io.Writer) error {
 	if err := checkFormat(o.output); err != nil {
 		return err
 	}
@@ -65,17 +74,31 @@ func (o *validateOptions) run(in io.Reader, out io.Writer) error {
 		return err
 	}
 	var problems []model.Problem
+	var hubs federated
+	var foreign []string
 	err = eachObject(data, func(u *unstructured.Unstructured) error {
 		if u.GetKind() == manifest.KindImports {
 			return nil
 		}
-		problems = append(problems, validate.Unstructured(u, o.settings).Problems...)
+		if taken, err := hubs.add(ctx, u); taken || err != nil {
+			return err
+		}
+		v := validate.Unstructured(u, o.settings)
+		problems = append(problems, v.Problems...)
+		if v.Foreign {
+			foreign = append(foreign, fmt.Sprintf("%s %s/%s", u.GetKind(), u.GetNamespace(), u.GetName()))
+		}
 		return nil
 	}, func(n int, err error) {
 		problems = append(problems, unreadable(n, err))
 	})
 	if err != nil {
 		return err
+	}
+	problems = append(problems, hubs.judged()...)
+	if len(foreign) > 0 {
+		slices.Sort(foreign)
+		fmt.Fprintf(info, "not judged, since no mesh reads their kinds: %s\n", status.Names(foreign))
 	}
 	findings := found(problems)
 	if err := printFindings(out, findings, o.output); err != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -52,7 +53,7 @@ func TestValidateAndAnalyzeAgree(t *testing.T) {
 		}
 		v := validateOptions{files: []string{"-"}, output: "json", settings: defaultSettings()}
 		var validated, analyzed bytes.Buffer
-		if err := v.run(bytes.NewReader(documents.Bytes()), &validated); err != nil && !errors.Is(err, errFound) {
+		if err := v.run(t.Context(), bytes.NewReader(documents.Bytes()), &validated, io.Discard); err != nil && !errors.Is(err, errFound) {
 			t.Fatal(err)
 		}
 		a := analyzeOptions{files: []string{"-"}, output: "json", namespace: "istio-system", settings: defaultSettings()}

@@ -35,6 +35,14 @@ type Verdict struct {
 	Warnings []string
 	// Problems are both, for machines.
 	Problems []model.Problem
+	// Foreign is true for an object of a kind that no mesh reads, which isn't judged.
+	Foreign bool
+}
+
+// apis are the groups whose kinds are for a mesh to act on.
+var apis = []string{
+	"networking.istio.io", "security.istio.io", "extensions.istio.io", "telemetry.istio.io", "install.istio.io",
+	"gateway.networking.k8s.io", "gateway.networking.x-k8s.io", "multicluster.x-k8s.io", "policy.isthmesh.dev",
 }
 
 // Object judges an object of a group and kind as JSON, in a mesh of these
@@ -85,6 +93,9 @@ func Unstructured(u *unstructured.Unstructured, settings model.Settings) Verdict
 		return verdict([]model.Problem{about})
 	}
 	if len(objects.Skipped) > 0 {
+		if !slices.Contains(apis, group) {
+			return Verdict{Foreign: true}
+		}
 		about.Reason = ingest.NotSupported
 		about.Message = fmt.Sprintf("%s.%s is stored, and has no effect: this version of the mesh doesn't act on objects of this kind", kind, group)
 		return verdict([]model.Problem{about})
