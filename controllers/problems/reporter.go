@@ -26,6 +26,9 @@ const (
 	renewed = "isthmesh.dev/renewed"
 )
 
+// unsure is no text that is written.
+const unsure = "?"
+
 // Reporter tells the leader what the proxies of its own replica reject, in a
 // ConfigMap of the control plane's namespace. There is none as long as they
 // reject nothing, and it goes with the replica: the replica removes it, else the
@@ -44,7 +47,7 @@ type Reporter struct {
 	// seconds by default.
 	Renew time.Duration
 
-	last string // what was written; "" for nothing
+	last string // what was written; "" for nothing, or unsure
 	at   time.Time
 	uid  string // of the Pod; once it was found
 }
@@ -52,7 +55,7 @@ type Reporter struct {
 // Run works until ctx ends; it returns ctx's error.
 func (r *Reporter) Run(ctx context.Context) error {
 	// What the same Pod said before its container started again is old.
-	r.last = "?"
+	r.last = unsure
 	defer func() {
 		gone, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -96,6 +99,7 @@ func (r *Reporter) say(ctx context.Context) error {
 	case text == r.last && time.Since(r.at) < cmp.Or(r.Renew, 30*time.Second):
 		return nil
 	default:
+		r.last = unsure // one that fails may have come through
 		if err := r.write(ctx, text); err != nil {
 			return err
 		}

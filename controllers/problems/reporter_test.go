@@ -15,7 +15,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/isthmesh/isthmesh/controllers/problems"
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -187,4 +190,37 @@ func TestReportersMay(t *testing.T) {
 	r.heard("of-x m")
 	stop()
 	r.heard("")
+}
+
+// TestCancelledReport: a write that ended with the replica may have come through all the same,
+// so what it wrote is removed.
+func TestCancelledReport(t *testing.T) {
+	kube := fake.NewClientset()
+	ctx, cancel := context.WithCancel(t.Context())
+	written := false
+	var removed []bool // each time, whether it was written before
+	kube.PrependReactor("*", "configmaps", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		switch a.GetVerb() {
+		case "patch":
+			written = true
+			cancel()
+			return true, nil, context.Canceled
+		case "delete":
+			removed = append(removed, written)
+		}
+		return true, nil, nil
+	})
+	asked := 0
+	_ = (&problems.Reporter{
+		Client: kube, Namespace: "istio-system", Replica: "a", Pause: time.Millisecond,
+		Rejected: func() ([]problems.Said, bool) {
+			if asked++; asked == 1 { // so that nothing is there, which is known then
+				return nil, true
+			}
+			return []problems.Said{{Problem: model.Problem{Kind: "VirtualService", Name: "x"}}}, true
+		},
+	}).Run(ctx)
+	if !slices.Equal(removed, []bool{false, true}) {
+		t.Errorf("removed %v", removed)
+	}
 }
