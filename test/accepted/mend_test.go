@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
 
 	"github.com/isthmesh/isthmesh/controlplane/validate"
 )
@@ -39,7 +40,9 @@ func mended(t *testing.T, object string) (string, bool) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return string(text), true
+			// Of YAML, which it is read as, keys have at most 1024 characters when they are written so.
+			_, err = yaml.JSONToYAML(text)
+			return string(text), err == nil
 		}
 		if _, ok := without(content, steps(field)); !ok {
 			return "", false
