@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/isthmesh/isthmesh/api/v1alpha1"
 	"github.com/isthmesh/isthmesh/charts"
@@ -80,6 +81,10 @@ func (f *federated) add(ctx context.Context, u *unstructured.Unstructured) (bool
 	}
 	if err != nil {
 		return true, err
+	}
+	if wrong := validation.IsDNS1123Subdomain(u.GetName()); len(wrong) > 0 {
+		tell("metadata.name", ingest.Invalid, wrong[0])
+		return true, nil
 	}
 	errors, unknown := all[i].Judge(ctx, u.Object)
 	for _, path := range unknown {
