@@ -3,6 +3,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -194,8 +195,13 @@ func (c Call) inRanges(port int, chains []*listenerv3.FilterChain, rest *listene
 	if SharesPort(svc, p) {
 		out = append(out, httpChain(c.Settings, envoy.PortListener(p.Number), envoy.PortRoute(p.Number), nil, svc.Resolution == model.ByHost))
 	}
+	// Of two with one range the first has it: a rule that names the range itself.
+	ranged := func(chain *listenerv3.FilterChain) int {
+		return -min(1, len(chain.GetFilterChainMatch().GetPrefixRanges()))
+	}
+	slices.SortStableFunc(out, func(a, b *listenerv3.FilterChain) int { return cmp.Compare(ranged(a), ranged(b)) })
 	for i, chain := range out {
-		if len(chain.GetFilterChainMatch().GetPrefixRanges()) > 0 {
+		if ranged(chain) < 0 {
 			continue
 		}
 		narrow := proto.CloneOf(chain)

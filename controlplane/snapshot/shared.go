@@ -4,10 +4,8 @@ package snapshot
 
 import (
 	"slices"
-	"strings"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/isthmesh/isthmesh/controlplane/envoy"
 	"github.com/isthmesh/isthmesh/controlplane/model"
@@ -144,18 +142,14 @@ func (s *Snapshot) port(c *class, p, before, common port) port {
 func sharedPort(p port) (sidecar.SharedPort, []model.Problem) {
 	out := sidecar.SharedPort{HTTP: len(p.hosts) > 0, Lookup: p.lookup(), GRPCWeb: p.grpcWeb()}
 	var problems []model.Problem
-	taken := map[string]bool{}
-	// given are the chains that stand: another one with the same names that sends
-	// to the same place, such as one routing's for two services, loses nothing.
-	given := map[string]bool{}
+	taken := overlap{}
 	var holder model.Origin
 	for _, c := range p.chains {
 		for _, chain := range c.of {
-			if free, lost := without(chain, taken); free != nil {
-				out.Chains = append(out.Chains, free)
-				given[said(chain)] = true
-			} else if lost != "" && !given[said(chain)] {
-				problems = append(problems, c.origin.Problem("", "HostConflict", "an older object takes server name "+lost+" on the same port and keeps it; change one of them"))
+			free, lost := taken.take(chain, c)
+			out.Chains = append(out.Chains, free...)
+			if len(lost) > 0 {
+				problems = append(problems, taken.conflict(c, lost[0]))
 			}
 		}
 		switch {
@@ -168,49 +162,6 @@ func sharedPort(p port) (sidecar.SharedPort, []model.Problem) {
 		}
 	}
 	return out, problems
-}
-
-// said is what a chain says, whatever its name.
-func said(chain *listenerv3.FilterChain) string {
-	c := proto.CloneOf(chain)
-	c.Name = ""
-	b, _ := proto.MarshalOptions{Deterministic: true}.Marshal(c)
-	return string(b)
-}
-
-// without server names that are taken; nil when none is left.
-func without(chain *listenerv3.FilterChain, taken map[string]bool) (*listenerv3.FilterChain, string) {
-	match := proto.CloneOf(chain.GetFilterChainMatch())
-	names := match.GetServerNames()
-	match.ServerNames = nil
-	rest, _ := proto.MarshalOptions{Deterministic: true}.Marshal(match)
-	if len(names) == 0 {
-		if key := "\x00" + string(rest); !taken[key] {
-			taken[key] = true
-			return chain, ""
-		}
-		return nil, "*"
-	}
-	var free []string
-	lost := ""
-	for _, n := range names {
-		key := strings.ToLower(n) + "\x00" + string(rest)
-		if taken[key] {
-			lost = n
-			continue
-		}
-		taken[key] = true
-		free = append(free, n)
-	}
-	switch {
-	case len(free) == 0:
-		return nil, lost
-	case len(free) == len(names):
-		return chain, ""
-	}
-	out := proto.CloneOf(chain)
-	out.FilterChainMatch.ServerNames = free
-	return out, lost
 }
 
 // seenFrom are the virtual hosts as callers of a namespace see them; all when

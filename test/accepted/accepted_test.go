@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -29,7 +30,10 @@ import (
 	"github.com/isthmesh/isthmesh/test/pipeline/rig"
 )
 
-var objects = flag.Int("objects", 800, "how many accepted objects are given to Envoy")
+var (
+	objects = flag.Int("objects", 800, "how many accepted objects are given to Envoy")
+	from    = flag.Int("from", 0, "the first seed that is drawn with: others draw other objects")
+)
 
 // kinds that are drawn, and how many of each are in force together.
 var kinds = []struct {
@@ -53,9 +57,12 @@ var kinds = []struct {
 // ingress gateway: neither refuses a resource, and all that they have gets warm.
 func TestEnvoyTakesWhatIsAccepted(t *testing.T) {
 	y := newYard(t)
-	seed, given := 0, map[string]int{}
+	seed, given := *from, map[string]int{}
 	drawn, earlier := 0, []string(nil)
 	for total, round := 0, 0; total < *objects; round++ {
+		if round%500 == 0 {
+			t.Logf("%d configurations of %d objects taken; next seed %d", round, total, seed)
+		}
 		y.settings.OutboundRegistryOnly = round%2 == 1
 		var batch []string
 		for _, k := range kinds {
@@ -83,11 +90,33 @@ func TestEnvoyTakesWhatIsAccepted(t *testing.T) {
 			}
 		}
 		if err := y.try(t, batch); err != nil {
-			t.Fatalf("Envoy doesn't take what is accepted: %.3000v\n%s\n\nafter\n%s", err, strings.Join(least(t, y.settings, batch), "\n"), strings.Join(earlier, "\n"))
+			t.Fatalf("Envoy doesn't take what is accepted, seeds before %d: %.3000v\n%s\n\nafter\n%s", seed, err, strings.Join(least(t, y.settings, batch), "\n"), strings.Join(earlier, "\n"))
 		}
 		earlier = batch
 	}
 	t.Logf("accepted and taken, of %d drawn: %v", drawn, given)
+}
+
+// TestEnvoyTakesWhatWasFound gives it what an earlier version wrote so that Envoy
+// refused it: one configuration in each file, with both modes for unknown hosts.
+func TestEnvoyTakesWhatWasFound(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("nothing in testdata: %v", err)
+	}
+	y := newYard(t)
+	for _, file := range files {
+		for _, only := range []bool{false, true} {
+			y.settings.OutboundRegistryOnly = only
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := y.try(t, []string{string(text)}); err != nil {
+				t.Errorf("%s, registry only %v: %v", file, only, err)
+			}
+		}
+	}
 }
 
 // namespaces in which objects are: the proxies', another, and the one for all.
