@@ -46,7 +46,10 @@ func (a acceptance) place() standardmetrics.Place {
 // of its own.
 //
 // Mesh TLS is told from an application's own by the application protocols that
-// the client offers. Where nothing but mesh TLS is taken they need not be looked at.
+// the client offers. Where nothing but mesh TLS is taken, so is what offers others
+// or none, but by chains of its own: those for the mesh's own clients are the same
+// in PERMISSIVE and STRICT, so a change between the two ends none of their
+// connections (Envoy drains the chains that change).
 func accept(mode model.MTLSMode, protocol model.Protocol) []acceptance {
 	var out []acceptance
 	if mode != model.Disable {
@@ -55,10 +58,10 @@ func accept(mode model.MTLSMode, protocol model.Protocol) []acceptance {
 			out = append(out, acceptance{mesh: true, transport: "tls", alpn: envoy.MeshHTTPALPN, http: true})
 			rest = envoy.MeshTCPALPN
 		}
-		if mode == model.Strict {
-			rest = nil
-		}
 		out = append(out, acceptance{mesh: true, transport: "tls", alpn: rest, http: protocol.IsHTTP()})
+		if mode == model.Strict {
+			out = append(out, acceptance{mesh: true, transport: "tls", http: protocol.IsHTTP()})
+		}
 	}
 	if mode == model.Strict {
 		return out
@@ -228,22 +231,19 @@ func (p inboundPort) manager(g guard, a acceptance) *hcmv3.HttpConnectionManager
 }
 
 // inspectors of the inbound listener. Each waits for the client's first bytes,
-// so a port has only those that its chains ask for.
+// so a port has only those that its chains ask for. Those of PERMISSIVE and STRICT are
+// the same, though STRICT looks at nothing but TLS: another inspector is another
+// listener, and Envoy drains all connections of the old one.
 func inspectors(l *listenerv3.Listener, ports []inboundPort) {
 	var noTLS, noHTTP []uint16
 	for _, p := range ports {
 		if p.port == 0 {
 			continue
 		}
-		tls, http := false, false
-		for _, a := range p.accepts() {
-			tls = tls || a.transport != ""
-			http = http || a.transport == "raw_buffer" && a.alpn != nil
-		}
-		if !tls {
+		if !slices.ContainsFunc(p.accepts(), func(a acceptance) bool { return a.transport != "" }) {
 			noTLS = append(noTLS, p.port)
 		}
-		if !http {
+		if p.closed || p.socket != nil || p.protocol != model.Auto {
 			noHTTP = append(noHTTP, p.port)
 		}
 	}
