@@ -42,7 +42,8 @@ func newAnalyzeCommand(access *genericclioptions.ConfigFlags) *cobra.Command {
 		Short: "Find what is wrong with the objects of a mesh, together",
 		Long: `Find what is wrong with the objects of a mesh, together: all that validate finds,
 and what they say of each other and is not so, such as an unknown host, subset,
-port or gateway, and two that want the same. Without files it reads the cluster
+port or gateway, and two that want the same. MeshFederations and MeshMembers are
+judged in files; of a hub's own, kubectl get and describe tell. Without files it reads the cluster
 that kubectl would. It ends with status 1 when there are errors.`,
 		Example: `  isthmesh analyze
   kubectl get svc,endpointslices,pods,virtualservices,destinationrules,gateways -A -o yaml | isthmesh analyze -f -`,
@@ -72,7 +73,7 @@ func (o *analyzeOptions) run(ctx context.Context, access *genericclioptions.Conf
 	var problems []model.Problem
 	var err error
 	if len(o.files) > 0 {
-		input, problems, err = o.fromFiles(in)
+		input, problems, err = o.fromFiles(ctx, in)
 	} else {
 		input, err = o.fromCluster(ctx, access)
 	}
@@ -109,14 +110,18 @@ func together(input ingest.Input) []model.Problem {
 }
 
 // fromFiles reads what can be read, and tells of the rest.
-func (o *analyzeOptions) fromFiles(in io.Reader) (ingest.Input, []model.Problem, error) {
+func (o *analyzeOptions) fromFiles(ctx context.Context, in io.Reader) (ingest.Input, []model.Problem, error) {
 	data, err := readFiles(in, o.files)
 	if err != nil {
 		return ingest.Input{}, nil, err
 	}
 	var problems []model.Problem
 	var sound bytes.Buffer
+	var hubs federated
 	err = eachObject(data, func(u *unstructured.Unstructured) error {
+		if taken, err := hubs.add(ctx, u); taken || err != nil {
+			return err
+		}
 		text, err := yaml.Marshal(u.Object)
 		if err != nil {
 			return err
@@ -146,7 +151,7 @@ func (o *analyzeOptions) fromFiles(in io.Reader) (ingest.Input, []model.Problem,
 	if err != nil {
 		return ingest.Input{}, nil, fmt.Errorf("read objects: %w", err)
 	}
-	return objects.Input, problems, nil
+	return objects.Input, append(problems, hubs.judged()...), nil
 }
 
 // fromCluster reads everything once. What may not be read might be what others

@@ -3,8 +3,12 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
 
 	"github.com/isthmesh/isthmesh/test/golden"
 )
@@ -24,5 +28,27 @@ func TestValidateHub(t *testing.T) {
 	golden.File(t, "testdata/hub.txt", text)
 	if text, err := execute(t, newValidateCommand(), "", "-f", "../../config/samples/shop.yaml", "--strict"); err != nil || text != "" {
 		t.Errorf("the sample: %v\n%s", err, text)
+	}
+}
+
+// TestAnalyzeHub: analyze says of them in files what validate says.
+func TestAnalyzeHub(t *testing.T) {
+	hubs := func(text string) (out []string) {
+		for line := range strings.Lines(text) {
+			if strings.Contains(line, "] MeshFederation ") || strings.Contains(line, "] MeshMember ") {
+				out = append(out, line)
+			}
+		}
+		return out
+	}
+	c := newValidateCommand()
+	c.SetErr(io.Discard)
+	validated, _ := execute(t, c, "", "-f", "testdata/hub.yaml")
+	analyzed, err := execute(t, newAnalyzeCommand(genericclioptions.NewConfigFlags(true)), "", "-f", "testdata/hub.yaml")
+	if err == nil {
+		t.Error("there are errors, and it ends well")
+	}
+	if d := cmp.Diff(hubs(validated), hubs(analyzed)); d != "" || len(hubs(validated)) == 0 {
+		t.Errorf("validate (-) and analyze (+):\n%s", d)
 	}
 }

@@ -5,10 +5,12 @@ package pipeline_test
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -53,9 +55,11 @@ func (h *openConn) ask(http1 bool) error {
 
 // ends waits for its end.
 func (h *openConn) ends() error {
-	if _, err := h.r.ReadByte(); err == nil {
-		return fmt.Errorf("it says something")
-	} else if net, ok := err.(net.Error); ok && net.Timeout() {
+	_, err := h.r.ReadByte()
+	switch {
+	case err == nil:
+		return errors.New("it says something")
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return err
 	}
 	return nil
@@ -116,9 +120,12 @@ workload shop/reviews-1 10.244.0.20 sa=reviews mtls=%s in=8080/HTTP in=7070/TCP 
 		http1   bool
 		alpn    string
 	}{
-		{"10.244.0.20:8080", true, "istio-http/1.1"}, {"10.244.0.20:8080", true, "istio"},
-		{"10.244.0.20:7070", false, "istio"}, {"10.244.0.20:7070", false, "istio-peer-exchange"},
-		{"10.244.0.20:8181", true, "istio-http/1.1"}, {"10.244.0.20:7171", false, "istio"},
+		{"10.244.0.20:8080", true, "istio-http/1.1"},
+		{"10.244.0.20:8080", true, "istio"},
+		{"10.244.0.20:7070", false, "istio"},
+		{"10.244.0.20:7070", false, "istio-peer-exchange"},
+		{"10.244.0.20:8181", true, "istio-http/1.1"},
+		{"10.244.0.20:7171", false, "istio"},
 	} {
 		keep = append(keep, kept{dial(c.address, c.http1, inMesh(c.alpn)), c.address + " " + c.alpn, c.http1})
 	}
