@@ -31,8 +31,8 @@ import (
 )
 
 var (
-	objects = flag.Int("objects", 800, "how many accepted objects are given to Envoy")
-	from    = flag.Int("from", 0, "the first seed that is drawn with: others draw other objects")
+	configurations = flag.Int("configurations", 40, "how many configurations of accepted objects are given to Envoy")
+	from           = flag.Int("from", 0, "the first seed that is drawn with: others draw other objects")
 )
 
 // kinds that are drawn, and how many of each are in force together.
@@ -53,15 +53,16 @@ var kinds = []struct {
 }
 
 // TestEnvoyTakesWhatIsAccepted draws objects of every kind until admission has
-// accepted enough, and gives them, some at a time, to a running sidecar and a running
-// ingress gateway: neither refuses a resource, and all that they have gets warm.
+// accepted enough for a configuration, and gives it to a running sidecar and a running
+// ingress gateway: neither refuses a resource, and all that they have gets warm. Each
+// configuration takes the place of the one before.
 func TestEnvoyTakesWhatIsAccepted(t *testing.T) {
 	y := newYard(t)
 	seed, given := *from, map[string]int{}
 	drawn, earlier := 0, []string(nil)
-	for total, round := 0, 0; total < *objects; round++ {
-		if round%500 == 0 {
-			t.Logf("%d configurations of %d objects taken; next seed %d", round, total, seed)
+	for round := range *configurations {
+		if round > 0 && round%500 == 0 {
+			t.Logf("%d of %d configurations taken; next seed %d", round, *configurations, seed)
 		}
 		y.settings.OutboundRegistryOnly = round%2 == 1
 		var batch []string
@@ -74,7 +75,6 @@ func TestEnvoyTakesWhatIsAccepted(t *testing.T) {
 					batch = append(batch, o)
 					n++
 					given[k.kind]++
-					total++
 				}
 			}
 		}
@@ -86,7 +86,6 @@ func TestEnvoyTakesWhatIsAccepted(t *testing.T) {
 				batch = append(batch, o)
 				n++
 				given["RateLimitPolicy"]++
-				total++
 			}
 		}
 		if err := y.try(t, batch); err != nil {
@@ -94,7 +93,7 @@ func TestEnvoyTakesWhatIsAccepted(t *testing.T) {
 		}
 		earlier = batch
 	}
-	t.Logf("accepted and taken, of %d drawn: %v", drawn, given)
+	t.Logf("%d configurations taken; the objects that were accepted, of %d drawn: %v", *configurations, drawn, given)
 }
 
 // TestEnvoyTakesWhatWasFound gives it what an earlier version wrote so that Envoy

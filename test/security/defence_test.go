@@ -229,9 +229,10 @@ func resume(c *tlsv3.DownstreamTlsContext) bool {
 	return was
 }
 
-// plaintextToo: the strict ports of a sidecar take plaintext, and only it.
+// plaintextToo: the strict ports of a sidecar take plaintext, and of TLS only what is the mesh's by its protocol.
 func plaintextToo(c *listenerv3.FilterChain) bool {
-	if port := c.GetFilterChainMatch().GetDestinationPort().GetValue(); port != 8080 && port != 7070 {
+	port := c.GetFilterChainMatch().GetDestinationPort().GetValue()
+	if port != 8080 && port != 7070 || len(c.GetFilterChainMatch().GetApplicationProtocols()) > 0 {
 		return false
 	}
 	c.TransportSocket = nil
