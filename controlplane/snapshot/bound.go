@@ -14,10 +14,11 @@ import (
 )
 
 // boundOf a class are the egress listeners of its Scope that have an address of
-// their own, with the services that each names.
-func (s *Snapshot) boundOf(c, earlier *class) {
+// their own, with the services that each names. It returns which of them has an
+// address, by the names of listeners that would take captured calls to it.
+func (s *Snapshot) boundOf(c, earlier *class) map[string]string {
 	if c.scope == nil {
-		return
+		return nil
 	}
 	known := func(now *envoy.Resource, among []*envoy.Resource) *envoy.Resource {
 		if now == nil {
@@ -25,7 +26,7 @@ func (s *Snapshot) boundOf(c, earlier *class) {
 		}
 		return keepAmong(among, now)
 	}
-	taken := map[string]string{}
+	taken, held := map[string]string{}, map[string]string{}
 	for _, l := range c.scope.Ingress {
 		// Where it is to have every address it gets the pod's.
 		if a, err := netip.ParseAddr(l.Bind); err == nil && !a.IsUnspecified() && l.NoCapture && !l.Closed {
@@ -57,6 +58,10 @@ func (s *Snapshot) boundOf(c, earlier *class) {
 			continue
 		}
 		c.bound = append(c.bound, known(l, earlier.bound))
+		held[at] = taken[at]
+		if a, err := netip.ParseAddr(e.Bind); err == nil && a.IsUnspecified() && (a.Is4() || s.ipv6) {
+			held[envoy.PortListener(e.Port)] = taken[at]
+		}
 		if shared.HTTP {
 			r, err := sidecar.BoundRoutes(c.settings, e, hosts)
 			if err != nil {
@@ -66,6 +71,28 @@ func (s *Snapshot) boundOf(c, earlier *class) {
 			c.boundRoutes = append(c.boundRoutes, known(r, earlier.boundRoutes))
 		}
 	}
+	return held
+}
+
+// beside the listeners that a Scope has at addresses of their own: one of an
+// address that none of them has. Envoy takes one listener of an address, whether it
+// is bound there or takes captured calls, and what a Scope says of an address or a
+// port goes before what is said of all.
+func (c *class) beside(held map[string]string, listeners []*envoy.Resource) []*envoy.Resource {
+	if len(held) == 0 {
+		return listeners
+	}
+	out := make([]*envoy.Resource, 0, len(listeners))
+	for _, l := range listeners {
+		by := held[l.Name]
+		if by == "" {
+			out = append(out, l)
+			continue
+		}
+		c.scopeProblems = append(c.scopeProblems, c.scope.Problem("spec.egress", "Conflict", fmt.Sprintf(
+			"%s has %s, and takes the calls to it alone: services, and hosts of VirtualServices, that are called there too and that it doesn't name are unknown; name them in its hosts, or give it another port or address", by, l.Name)))
+	}
+	return out
 }
 
 // takenBy an egress listener: the ports of the services that it names which

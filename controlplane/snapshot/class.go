@@ -106,8 +106,7 @@ func (s *Snapshot) class(key scope.Class, caller scope.Caller, earlier *class) *
 	s.hostsOf(c, earlier)
 	if !c.onlyEndpoints(earlier) {
 		s.portsOf(c, earlier)
-		s.boundOf(c, earlier)
-		s.layersOf(c, earlier)
+		s.layersOf(c, earlier, s.boundOf(c, earlier))
 	} else {
 		c.bound, c.boundRoutes, c.scopeProblems = earlier.bound, earlier.boundRoutes, earlier.scopeProblems
 		c.ports, c.clusters, c.listeners, c.routes = earlier.ports, earlier.clusters, earlier.listeners, earlier.routes

@@ -12,8 +12,9 @@ import (
 	"github.com/isthmesh/isthmesh/controlplane/sidecar"
 )
 
-// layersOf a class, but for endpoints.
-func (s *Snapshot) layersOf(c, earlier *class) {
+// layersOf a class, but for endpoints. held are the addresses that its Scope's own
+// listeners have.
+func (s *Snapshot) layersOf(c, earlier *class, held map[string]string) {
 	settings := s.mesh.Settings
 	static := func(name string, of func(*class) layer, make func() (*envoy.Resource, error)) *envoy.Resource {
 		for _, known := range []*class{earlier, s.common} {
@@ -45,21 +46,23 @@ func (s *Snapshot) layersOf(c, earlier *class) {
 		s.reportShared(err)
 		listeners[0] = keep(s.common.listeners.layer.Get(envoy.VirtualOutbound), keep(earlier.listeners.layer.Get(envoy.VirtualOutbound), r))
 	}
-	for _, p := range c.ports {
-		listeners = append(listeners, p.listener)
-	}
-	listeners = append(listeners, c.bound...)
 	routes := slices.Clone(c.boundRoutes)
+	var captured []*envoy.Resource
+	for _, p := range c.ports {
+		captured = append(captured, p.listener)
+	}
 	for _, e := range c.byRight() {
-		listeners = append(listeners, e.listeners...)
+		captured = append(captured, e.listeners...)
 	}
 	for _, e := range c.entries {
 		clusters = append(clusters, e.clusters...)
 		routes = append(routes, e.routes...)
 		for _, p := range e.ports {
-			listeners = append(listeners, p.listeners...)
+			captured = append(captured, p.listeners...)
 		}
 	}
+	listeners = append(listeners, c.bound...)
+	listeners = append(listeners, c.beside(held, captured)...)
 	for _, n := range c.namedEndpoints() {
 		name := envoy.Named(n.host, n.port)
 		clusters = append(clusters, static(name, clustersOf, func() (*envoy.Resource, error) { return sidecar.NamedCluster(settings, n.host, n.port) }))

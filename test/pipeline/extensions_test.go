@@ -352,6 +352,11 @@ spec: {selector: {matchLabels: {app: reviews}}, rules: [{when: [{key: "request.h
 		}
 		spare := func() {
 			t.Helper()
+			// Envoy refuses the module and then the listeners that have it.
+			until(t, "Envoy has answered everything", func() bool {
+				done, _ := reviews.Settled("shop", "reviews-1")
+				return done
+			})
 			e.aside = e.shown.Refused(reviews.Rejections(), func(string, string) (bool, bool) { return true, true })
 			reviews.Forgive()
 			if err := e.show(); err != nil {
