@@ -146,6 +146,10 @@ func (in Intake) Secrets() ([]*envoy.Resource, error) {
 	return out, nil
 }
 
+// InboundAt begins the names of listeners where a sidecar really listens at an
+// address of the application's; the address's own name follows (envoy.AddressListener).
+const InboundAt = "inbound_"
+
 // bound is the listener of a port that is not captured; nil when it has no
 // address. One that is bound to every address gets the pod's own: an outbound
 // listener has all addresses of the port.
@@ -158,7 +162,7 @@ func (in Intake) bound(p inboundPort, g guard) (*envoy.Resource, error) {
 		return nil, nil //nolint:nilnil // there is nothing to listen on yet
 	}
 	l := &listenerv3.Listener{
-		Name:             "inbound_" + envoy.AddressListener(addresses[0], p.port),
+		Name:             InboundAt + envoy.AddressListener(addresses[0], p.port),
 		Address:          envoy.Address(addresses[0].String(), p.port),
 		TrafficDirection: corev3.TrafficDirection_INBOUND,
 		AccessLog:        envoy.RefusedLog(in.Settings),

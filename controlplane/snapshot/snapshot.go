@@ -51,6 +51,8 @@ type Snapshot struct {
 	aside    *Aside
 	variants *variants
 	guards   guards
+	// selves are what pods see of listeners that don't call themselves.
+	selves sync.Map
 
 	// grpc are the ports that GRPCRoutes send to.
 	grpc map[grpcPort]bool
@@ -268,7 +270,7 @@ func (s *Snapshot) sidecar(p *model.Proxy) *envoy.View {
 	return &envoy.View{Types: map[string]envoy.Layers{
 		envoy.ClusterType:   {Shared: seen.clusters.layer, Own: own.clusters},
 		envoy.EndpointType:  {Shared: seen.endpoints.layer},
-		envoy.ListenerType:  {Shared: c.listeners.layer, Own: own.listeners},
+		envoy.ListenerType:  {Shared: s.withoutSelf(p.Workload, c.listeners.layer, own.listeners), Own: own.listeners},
 		envoy.RouteType:     {Shared: c.routes.layer, Own: s.routeClass(c, p.Namespace).layer.layer},
 		envoy.NameTableType: {Shared: c.table.layer},
 		envoy.SecretType:    secrets,

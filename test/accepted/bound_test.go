@@ -4,6 +4,8 @@ package accepted_test
 
 import (
 	"fmt"
+	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -35,5 +37,36 @@ func TestListenersBecomeBound(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPodsListenWhereTheyAreCalled: a pod of a headless service, which is called at its
+// address, really listens at just that.
+func TestPodsListenWhereTheyAreCalled(t *testing.T) {
+	const service = `{apiVersion: v1, kind: Service, metadata: {name: headless, namespace: shop}, spec: {clusterIP: None, clusterIPs: [None], selector: {app: reviews}, ports: [{name: tcp-db, port: 3306}]}}`
+	const slice = `{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: headless-1, namespace: shop, labels: {kubernetes.io/service-name: headless}}, addressType: IPv4, ports: [{name: tcp-db, port: 3306}],
+endpoints: [{addresses: [10.244.0.21], conditions: {ready: true}, targetRef: {kind: Pod, name: reviews-1, namespace: shop}}]}`
+	y := newYard(t)
+	listens := func(name string) bool {
+		return strings.Contains("\n"+y.proxies["sidecar"].Get("/listeners"), "\n"+name+"::")
+	}
+	for _, spec := range []string{
+		"",
+		`ingress: [{captureMode: NONE, port: {name: tcp, number: 3306, protocol: TCP}, defaultEndpoint: "127.0.0.1:3307"}]`,
+		`ingress: [{bind: 10.244.0.21, captureMode: NONE, port: {name: tcp, number: 3306, protocol: TCP}, defaultEndpoint: "127.0.0.1:3307"}]`,
+		`ingress: [{captureMode: NONE, port: {name: tcp, number: 3307, protocol: TCP}, defaultEndpoint: "127.0.0.1:3306"}]`,
+		"",
+	} {
+		objects, at := []string{service, slice}, ""
+		if spec != "" {
+			objects = append(objects, "{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: default, namespace: shop}, spec: {workloadSelector: {labels: {app: reviews}}, "+spec+"}}")
+			at = regexp.MustCompile("number: (....)").FindStringSubmatch(spec)[1]
+		}
+		if err := y.try(t, objects); err != nil {
+			t.Fatalf("%s %.2000v", spec, err)
+		}
+		if own := at != ""; listens("inbound_10.244.0.21_"+at) != own || listens("10.244.0.21_3306") == (at == "3306") {
+			t.Errorf("%q: the listeners are\n%s", spec, y.proxies["sidecar"].Get("/listeners"))
+		}
 	}
 }
