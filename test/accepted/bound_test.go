@@ -70,3 +70,19 @@ endpoints: [{addresses: [10.244.0.21], conditions: {ready: true}, targetRef: {ki
 		}
 	}
 }
+
+// TestAddressesOfNobody: an entry at every address doesn't take the proxies' own
+// listeners, nor the port that others share.
+func TestAddressesOfNobody(t *testing.T) {
+	const routed = "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: routed, namespace: shop}, spec: {hosts: [c.example.org], http: [{route: [{destination: {host: ratings}}]}]}}"
+	y := newYard(t)
+	for _, address := range []string{"0.0.0.0", "::", "0.0.0.0/32", "::/128", "::ffff:0.0.0.0"} {
+		for _, port := range []int{80, 15001, 15006, 15021, 15090} {
+			entry := fmt.Sprintf(`{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: nobody, namespace: bank},
+spec: {hosts: [nobody.example.org], addresses: [%q, "fd00::1"], ports: [{number: %d, name: tcp, protocol: TCP}], resolution: STATIC, endpoints: [{address: 192.0.2.1}]}}`, address, port)
+			if err := y.try(t, []string{entry, routed}); err != nil {
+				t.Errorf("%s %d: %.500v", address, port, err)
+			}
+		}
+	}
+}

@@ -165,6 +165,14 @@ func (e *entry) manyHosts(r *report) {
 var named = map[string]bool{"HTTP": true, "HTTP2": true, "GRPC": true, "GRPC-WEB": true, "HTTPS": true, "TLS": true}
 
 func (e *entry) readAddresses(r *report) {
+	single := func(field string, ip netip.Addr) {
+		if ip.IsUnspecified() {
+			// As in Istio. A listener of it would be in the way of the proxy's own, which have every address.
+			r.add(field, noEffect, "nobody has the address %s, so it is as if it were not there; remove it", ip)
+			return
+		}
+		e.addresses = append(e.addresses, ip)
+	}
 	for i, text := range e.given.Spec.GetAddresses() {
 		field := fmt.Sprintf("spec.addresses[%d]", i)
 		if strings.Contains(text, "/") {
@@ -177,7 +185,7 @@ func (e *entry) readAddresses(r *report) {
 			case prefix.Addr().Is4In6():
 				r.add(field, invalid, "%q is an IPv4 range in IPv6 form; write it in IPv4 form", text)
 			case prefix.IsSingleIP():
-				e.addresses = append(e.addresses, prefix.Addr())
+				single(field, prefix.Addr())
 			default:
 				e.ranges = append(e.ranges, prefix.Masked())
 			}
@@ -188,7 +196,7 @@ func (e *entry) readAddresses(r *report) {
 			r.add(field, invalid, "%q is no address and no CIDR range; correct it", text)
 			continue
 		}
-		e.addresses = append(e.addresses, ip.Unmap())
+		single(field, ip.Unmap())
 	}
 	e.addresses = unique(e.addresses, netip.Addr.Compare)
 	e.ranges = unique(e.ranges, func(a, b netip.Prefix) int { return strings.Compare(a.String(), b.String()) })
