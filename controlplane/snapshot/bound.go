@@ -83,12 +83,20 @@ func (c *class) beside(held map[string]string, listeners []*envoy.Resource) []*e
 		return listeners
 	}
 	out := make([]*envoy.Resource, 0, len(listeners))
+	told := map[string]bool{} // several services may have one address
 	for _, l := range listeners {
+		if l == nil { // it could not be written, which was told
+			continue
+		}
 		by := held[l.Name]
 		if by == "" {
 			out = append(out, l)
 			continue
 		}
+		if told[l.Name] {
+			continue
+		}
+		told[l.Name] = true
 		c.scopeProblems = append(c.scopeProblems, c.scope.Problem("spec.egress", "Conflict", fmt.Sprintf(
 			"%s has %s, and takes the calls to it alone: services, and hosts of VirtualServices, that are called there too and that it doesn't name are unknown; name them in its hosts, or give it another port or address", by, l.Name)))
 	}

@@ -51,7 +51,7 @@ type Snapshot struct {
 	aside    *Aside
 	variants *variants
 	guards   guards
-	// selves are what pods see of listeners that don't call themselves.
+	// selves are the listeners of classes without those at pods' own addresses (withoutSelf).
 	selves sync.Map
 
 	// grpc are the ports that GRPCRoutes send to.

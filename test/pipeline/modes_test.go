@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"testing"
 	"time"
@@ -18,44 +16,23 @@ import (
 	"github.com/isthmesh/isthmesh/test/pipeline/rig"
 )
 
-// openConn is a connection that a test keeps open.
-type openConn struct {
-	net.Conn
-	r *bufio.Reader
-}
-
-// ask and be answered once, over HTTP or in lines.
-func (h *openConn) ask(http1 bool) error {
-	if !http1 {
-		if _, err := io.WriteString(h, "hello\n"); err != nil {
-			return err
-		}
-		line, err := h.r.ReadString('\n')
-		if err == nil && line != "hello\n" {
-			err = fmt.Errorf("answer %q", line)
-		}
+// echoed says a line and hears it again.
+func (c conversation) echoed() error {
+	_ = c.SetDeadline(time.Now().Add(eventually))
+	if _, err := io.WriteString(c, "hello\n"); err != nil {
 		return err
 	}
-	if _, err := io.WriteString(h, "GET / HTTP/1.1\r\nHost: reviews\r\n\r\n"); err != nil {
-		return err
+	line, err := c.answers.ReadString('\n')
+	if err == nil && line != "hello\n" {
+		err = fmt.Errorf("answer %q", line)
 	}
-	resp, err := http.ReadResponse(h.r, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK || resp.Close {
-		return fmt.Errorf("status %d, the connection ends after it: %v", resp.StatusCode, resp.Close)
-	}
-	return nil
+	return err
 }
 
 // ends waits for its end.
-func (h *openConn) ends() error {
-	_, err := h.r.ReadByte()
+func (c conversation) ends() error {
+	_ = c.SetDeadline(time.Now().Add(eventually))
+	_, err := c.answers.ReadByte()
 	switch {
 	case err == nil:
 		return errors.New("it says something")
@@ -85,32 +62,38 @@ workload shop/reviews-1 10.244.0.20 sa=reviews mtls=%s in=8080/HTTP in=7070/TCP 
 	greet(server, 7070)
 	greet(server, 7171)
 
-	dial := func(address string, http1 bool, config *tls.Config) *openConn {
+	talk := func(c conversation, http1 bool) error {
+		if http1 {
+			return c.ask()
+		}
+		return c.echoed()
+	}
+	dial := func(address string, http1 bool, config *tls.Config) conversation {
 		t.Helper()
 		conn, err := from.Dial(address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(2 * eventually))
+		_ = conn.SetDeadline(time.Now().Add(eventually))
 		if config != nil {
 			conn = tls.Client(conn, config)
 		}
-		h := &openConn{conn, bufio.NewReader(conn)}
+		c := conversation{conn, bufio.NewReader(conn)}
 		if !http1 {
-			if _, err := h.r.ReadString('\n'); err != nil {
+			if _, err := c.answers.ReadString('\n'); err != nil {
 				t.Fatalf("%s greets: %v", address, err)
 			}
 		}
-		if err := h.ask(http1); err != nil {
+		if err := talk(c, http1); err != nil {
 			t.Fatalf("%s, first: %v", address, err)
 		}
-		return h
+		return c
 	}
 	client := root.Leaf("spiffe://west.example/ns/shop/sa/client")
 	inMesh := func(alpn ...string) *tls.Config { return client.TLS(t, "reviews", alpn...) }
 	type kept struct {
-		*openConn
+		conversation
 		name  string
 		http1 bool
 	}
@@ -131,25 +114,23 @@ workload shop/reviews-1 10.244.0.20 sa=reviews mtls=%s in=8080/HTTP in=7070/TCP 
 	}
 	for _, step := range []struct {
 		mode string
-		// end is a connection that the change ends.
-		end *openConn
+		// end opens a connection that the change ends.
+		end func() conversation
 	}{
-		{"Strict", dial("10.244.0.20:8080", true, nil)},
-		{"Permissive", nil},
+		{"Strict", func() conversation { return dial("10.244.0.20:8080", true, nil) }},
+		// A client of the mesh that says nothing of protocols, which only STRICT knows from an application's.
+		{"Permissive", func() conversation { return dial("10.244.0.20:8080", true, inMesh()) }},
 	} {
-		if step.end == nil {
-			// A client of the mesh that says nothing of protocols, which only STRICT knows from an application's.
-			step.end = dial("10.244.0.20:8080", true, inMesh())
-		}
+		end := step.end()
 		m := mesh(t, fmt.Sprintf(lines, step.mode))
 		m.Settings = settings
 		s = snapshot.Build(m, s)
 		e.Push(s)
-		if err := step.end.ends(); err != nil {
+		if err := end.ends(); err != nil {
 			t.Errorf("%s: what it doesn't take any more goes on: %v", step.mode, err)
 		}
 		for _, k := range keep {
-			if err := k.ask(k.http1); err != nil {
+			if err := talk(k.conversation, k.http1); err != nil {
 				t.Errorf("%s: %s: %v", step.mode, k.name, err)
 			}
 		}
